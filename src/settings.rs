@@ -1,0 +1,332 @@
+//! Settings: read once from the environment, typed, with every problem in one message that names its key.
+
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use url::Url;
+
+/// Everything that can be set. `docs/settings.md` explains each key; a test keeps document, sample and [`KEYS`] equal.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The marketplace and our identity there.
+    pub marketplace: MarketplaceSettings,
+    /// The sign-in of buyers.
+    pub entra: EntraSettings,
+    /// The offers that this installation serves, without the `-preview` suffix. `OFFERS`.
+    pub offers: Vec<String>,
+    /// Where browsers reach us, without a slash at the end. `PUBLIC_URL`, else `https://` and `WEBSITE_HOSTNAME`.
+    pub public_url: Url,
+    /// Who sells.
+    pub publisher: Publisher,
+    /// Seals cookies and forms: the first key seals, every key opens. `COOKIE_KEYS`.
+    pub cookie_keys: Vec<CookieKey>,
+}
+
+/// The fulfillment API and the identity that calls it.
+#[derive(Clone, Debug)]
+pub struct MarketplaceSettings {
+    /// The API, up to and including `/api`. `MARKETPLACE_API_URL`.
+    pub api_url: Url,
+    /// The hosts (`name` or `name:port`) that may be sent our token. `MARKETPLACE_API_HOSTS` and the API's own.
+    pub api_hosts: Vec<String>,
+    /// The publisher's tenant. `MARKETPLACE_TENANT_ID`.
+    pub tenant_id: String,
+    /// The application that the offer names. `MARKETPLACE_CLIENT_ID`.
+    pub client_id: String,
+    /// How the application proves itself. `MARKETPLACE_CREDENTIAL`.
+    pub credential: Credential,
+    /// Where tokens come from. `ENTRA_AUTHORITY_URL`.
+    pub authority: Url,
+}
+
+/// How the application proves itself to Entra.
+#[derive(Clone, Debug)]
+pub enum Credential {
+    /// A client secret. `MARKETPLACE_CLIENT_SECRET`.
+    Secret(Secret),
+}
+
+/// Sign-in of people.
+#[derive(Clone, Debug)]
+pub struct EntraSettings {
+    /// Entra. `ENTRA_AUTHORITY_URL`.
+    pub authority: Url,
+    /// The multi-tenant application that signs buyers in. `SIGNIN_CLIENT_ID`.
+    pub client_id: String,
+}
+
+/// What buyers read about the publisher.
+#[derive(Clone, Debug)]
+pub struct Publisher {
+    /// `PUBLISHER_NAME`.
+    pub name: String,
+    /// `PUBLISHER_SUPPORT_URL`: a page or a `mailto:` address.
+    pub support_url: Url,
+    /// Where an active subscription leads. `PUBLISHER_APP_URL`.
+    pub app_url: Url,
+}
+
+/// A value that no log may hold.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+/// A key for sealing: 256 bits.
+#[derive(Clone, PartialEq, Eq)]
+pub struct CookieKey(pub [u8; 32]);
+
+impl Secret {
+    /// Wraps a secret value.
+    pub fn new(value: impl Into<String>) -> Self {
+        Self(value.into())
+    }
+
+    /// The value, for the one place that must send it.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret")
+    }
+}
+
+impl fmt::Debug for CookieKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("CookieKey")
+    }
+}
+
+/// Every key that [`Settings::read`] looks at.
+pub const KEYS: [&str; 15] = [
+    "COOKIE_KEYS",
+    "ENTRA_AUTHORITY_URL",
+    "MARKETPLACE_API_HOSTS",
+    "MARKETPLACE_API_URL",
+    "MARKETPLACE_CLIENT_ID",
+    "MARKETPLACE_CLIENT_SECRET",
+    "MARKETPLACE_CREDENTIAL",
+    "MARKETPLACE_TENANT_ID",
+    "OFFERS",
+    "PUBLIC_URL",
+    "PUBLISHER_APP_URL",
+    "PUBLISHER_NAME",
+    "PUBLISHER_SUPPORT_URL",
+    "SIGNIN_CLIENT_ID",
+    "WEBSITE_HOSTNAME",
+];
+
+const MICROSOFT_API: &str = "https://marketplaceapi.microsoft.com/api";
+/// Both hosts appear in production: the second in `@nextLink` and `Operation-Location` (recorded sessions of 2021).
+const MICROSOFT_HOSTS: [&str; 2] = ["marketplaceapi.microsoft.com", "main.prod.marketplaceapi.azure.com"];
+const MICROSOFT_AUTHORITY: &str = "https://login.microsoftonline.com";
+
+impl Settings {
+    /// Reads the settings from `get`, which answers a key with its value. Empty values count as absent.
+    ///
+    /// # Errors
+    ///
+    /// Every problem at once, one line each, each naming its key and the fix.
+    pub fn read(get: impl Fn(&str) -> Option<String>) -> Result<Self, Problems> {
+        let mut reader = Reader { get: &get, problems: Vec::new() };
+        let authority = reader.url("ENTRA_AUTHORITY_URL", Some(MICROSOFT_AUTHORITY));
+        let settings = Self {
+            marketplace: reader.marketplace(&authority),
+            entra: EntraSettings {
+                authority,
+                client_id: reader.guid(
+                    "SIGNIN_CLIENT_ID",
+                    "the application (client) id of the multi-tenant app registration that signs buyers in",
+                ),
+            },
+            offers: reader.offers(),
+            public_url: reader.public_url(),
+            publisher: Publisher {
+                name: reader.required("PUBLISHER_NAME", "the name under which buyers know you"),
+                support_url: reader.url("PUBLISHER_SUPPORT_URL", None),
+                app_url: reader.url("PUBLISHER_APP_URL", None),
+            },
+            cookie_keys: reader.cookie_keys(),
+        };
+        if reader.problems.is_empty() { Ok(settings) } else { Err(Problems(reader.problems)) }
+    }
+
+    /// Whether this installation serves `offer_id`. A preview purchase belongs to its offer.
+    pub fn serves(&self, offer_id: &str) -> bool {
+        let offer = offer_id.strip_suffix("-preview").unwrap_or(offer_id);
+        self.offers.iter().any(|served| served.eq_ignore_ascii_case(offer))
+    }
+
+    /// The URL of one of our functions, as browsers reach it.
+    pub fn function_url(&self, function: &str) -> String {
+        format!("{}/api/{function}", self.public_url.as_str().trim_end_matches('/'))
+    }
+}
+
+/// What is wrong with the settings, one sentence each.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problems(pub Vec<String>);
+
+impl fmt::Display for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the settings are not usable:")?;
+        self.0.iter().try_for_each(|problem| write!(f, "\n  {problem}"))
+    }
+}
+
+impl std::error::Error for Problems {}
+
+struct Reader<'a> {
+    get: &'a dyn Fn(&str) -> Option<String>,
+    problems: Vec<String>,
+}
+
+impl Reader<'_> {
+    fn optional(&self, key: &str) -> Option<String> {
+        (self.get)(key).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
+    }
+
+    fn required(&mut self, key: &str, meaning: &str) -> String {
+        self.optional(key).unwrap_or_else(|| {
+            self.problems.push(format!("{key} is not set; it is {meaning}."));
+            String::new()
+        })
+    }
+
+    fn guid(&mut self, key: &str, meaning: &str) -> String {
+        let value = self.required(key, meaning);
+        if !value.is_empty() && uuid::Uuid::try_parse(&value).is_err() {
+            self.problems.push(format!("{key} is not a GUID; it is {meaning}."));
+        }
+        value.to_ascii_lowercase()
+    }
+
+    fn url(&mut self, key: &str, default: Option<&str>) -> Url {
+        let value = match (self.optional(key), default) {
+            (Some(value), _) => value,
+            (None, Some(default)) => default.to_owned(),
+            (None, None) => self.required(key, "a URL beginning with https://"),
+        };
+        match Url::parse(&value) {
+            Ok(url) if is_acceptable(&url) => return url,
+            _ if value.is_empty() => {}
+            Ok(_) => self.problems.push(format!(
+                "{key} must begin with https:// (http:// is accepted for addresses of this machine only)."
+            )),
+            Err(error) => self.problems.push(format!("{key} is not a URL: {error}.")),
+        }
+        nowhere()
+    }
+
+    fn marketplace(&mut self, authority: &Url) -> MarketplaceSettings {
+        let api_url = self.url("MARKETPLACE_API_URL", Some(MICROSOFT_API));
+        let own = host_and_port(&api_url);
+        let mut api_hosts: Vec<String> = match self.optional("MARKETPLACE_API_HOSTS") {
+            Some(list) => list.split(',').map(|host| host.trim().to_ascii_lowercase()).collect(),
+            None if MICROSOFT_HOSTS.contains(&own.as_str()) => MICROSOFT_HOSTS.map(str::to_owned).to_vec(),
+            None => Vec::new(),
+        };
+        if !api_hosts.contains(&own) {
+            api_hosts.push(own);
+        }
+        MarketplaceSettings {
+            api_url,
+            api_hosts,
+            tenant_id: self.guid(
+                "MARKETPLACE_TENANT_ID",
+                "the \"Microsoft Entra tenant ID\" on the offer's Technical configuration page in Partner Center",
+            ),
+            client_id: self.guid(
+                "MARKETPLACE_CLIENT_ID",
+                "the \"Microsoft Entra application ID\" on the offer's Technical configuration page in Partner Center",
+            ),
+            credential: self.credential(),
+            authority: authority.clone(),
+        }
+    }
+
+    fn credential(&mut self) -> Credential {
+        match self.optional("MARKETPLACE_CREDENTIAL").as_deref() {
+            None | Some("secret") => {}
+            Some(other) => {
+                self.problems.push(format!("MARKETPLACE_CREDENTIAL is \"{other}\"; this version knows \"secret\"."));
+            }
+        }
+        Credential::Secret(Secret::new(self.required(
+            "MARKETPLACE_CLIENT_SECRET",
+            "a client secret of the app registration that MARKETPLACE_CLIENT_ID names",
+        )))
+    }
+
+    fn offers(&mut self) -> Vec<String> {
+        let list = self.required("OFFERS", "the offer ids that this installation serves, separated by commas");
+        let offers = list.split(',').map(|offer| offer.trim().trim_end_matches("-preview").to_owned());
+        offers.filter(|offer| !offer.is_empty()).collect()
+    }
+
+    fn public_url(&mut self) -> Url {
+        if self.optional("PUBLIC_URL").is_some() {
+            return self.url("PUBLIC_URL", None);
+        }
+        match self.optional("WEBSITE_HOSTNAME") {
+            // `func start` sets a loopback host with its port; Azure sets the app's default host name.
+            Some(host) if host.starts_with("localhost") || host.starts_with("127.") => {
+                self.url("", Some(&format!("http://{host}")))
+            }
+            Some(host) => self.url("", Some(&format!("https://{host}"))),
+            None => {
+                self.problems.push(
+                    "PUBLIC_URL is not set and the platform names no host (WEBSITE_HOSTNAME); it is where browsers \
+                     reach this app, for example https://landing.contoso.com."
+                        .to_owned(),
+                );
+                nowhere()
+            }
+        }
+    }
+
+    fn cookie_keys(&mut self) -> Vec<CookieKey> {
+        const MEANING: &str =
+            "one or two base64 keys of 32 bytes, separated by a comma (make one with: openssl rand -base64 32)";
+        let list = self.required("COOKIE_KEYS", MEANING);
+        let mut keys = Vec::new();
+        for key in list.split(',').map(str::trim).filter(|key| !key.is_empty()) {
+            match STANDARD.decode(key).ok().and_then(|bytes| bytes.try_into().ok()) {
+                Some(bytes) => keys.push(CookieKey(bytes)),
+                None => self.problems.push(format!("COOKIE_KEYS holds a key that is not usable; it is {MEANING}.")),
+            }
+        }
+        keys
+    }
+}
+
+/// The host of a URL with its port where it is not the scheme's own, as the allow-list spells it.
+pub fn host_and_port(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default().to_ascii_lowercase();
+    url.port().map_or(host.clone(), |port| format!("{host}:{port}"))
+}
+
+/// Whether a URL points to this machine itself.
+pub fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(url::Host::Domain(name)) => name == "localhost",
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
+}
+
+fn is_acceptable(url: &Url) -> bool {
+    match url.scheme() {
+        "https" | "mailto" => true,
+        "http" => is_loopback(url),
+        _ => false,
+    }
+}
+
+/// Stands for a URL that could not be read, while the other problems are collected.
+fn nowhere() -> Url {
+    Url::parse("https://unset.invalid").expect("a constant URL")
+}
