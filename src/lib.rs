@@ -1,8 +1,25 @@
-//! The publisher's side of Microsoft's SaaS fulfillment API v2.
+//! The publisher's side of Microsoft's SaaS fulfillment API v2, as one Azure Functions custom handler.
 
+pub mod app;
+pub mod arrival;
+pub mod bell;
 pub mod clock;
+pub mod dev;
 pub mod duty;
+pub mod entra;
 pub mod error;
+pub mod functions;
+pub mod host;
+pub mod log;
+pub mod marketplace;
+pub mod mishap;
+pub mod outbound;
+pub mod pages;
+pub mod person;
+pub mod seal;
+pub mod serve;
+pub mod session;
 pub mod settings;
+pub mod store;
 pub mod subscription;
 pub mod web;

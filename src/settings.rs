@@ -118,6 +118,12 @@ pub const KEYS: [&str; 15] = [
     "WEBSITE_HOSTNAME",
 ];
 
+/// What Microsoft appends to the offer id of a purchase made before the offer went live.
+const PREVIEW: &str = "-preview";
+
+/// The one address that need not be a page.
+const SUPPORT_URL: &str = "PUBLISHER_SUPPORT_URL";
+
 const MICROSOFT_API: &str = "https://marketplaceapi.microsoft.com/api";
 /// Both hosts appear in production: the second in `@nextLink` and `Operation-Location` (recorded sessions of 2021).
 const MICROSOFT_HOSTS: [&str; 2] = ["marketplaceapi.microsoft.com", "main.prod.marketplaceapi.azure.com"];
@@ -145,7 +151,7 @@ impl Settings {
             public_url: reader.public_url(),
             publisher: Publisher {
                 name: reader.required("PUBLISHER_NAME", "the name under which buyers know you"),
-                support_url: reader.url("PUBLISHER_SUPPORT_URL", None),
+                support_url: reader.url(SUPPORT_URL, None),
                 app_url: reader.url("PUBLISHER_APP_URL", None),
             },
             cookie_keys: reader.cookie_keys(),
@@ -155,7 +161,7 @@ impl Settings {
 
     /// Whether this installation serves `offer_id`. A preview purchase belongs to its offer.
     pub fn serves(&self, offer_id: &str) -> bool {
-        let offer = offer_id.strip_suffix("-preview").unwrap_or(offer_id);
+        let offer = offer_id.strip_suffix(PREVIEW).unwrap_or(offer_id);
         self.offers.iter().any(|served| served.eq_ignore_ascii_case(offer))
     }
 
@@ -210,7 +216,7 @@ impl Reader<'_> {
             (None, None) => self.required(key, "a URL beginning with https://"),
         };
         match Url::parse(&value) {
-            Ok(url) if is_acceptable(&url) => return url,
+            Ok(url) if is_acceptable(&url) || (url.scheme() == "mailto" && key == SUPPORT_URL) => return url,
             _ if value.is_empty() => {}
             Ok(_) => self.problems.push(format!(
                 "{key} must begin with https:// (http:// is accepted for addresses of this machine only)."
@@ -261,9 +267,14 @@ impl Reader<'_> {
     }
 
     fn offers(&mut self) -> Vec<String> {
-        let list = self.required("OFFERS", "the offer ids that this installation serves, separated by commas");
-        let offers = list.split(',').map(|offer| offer.trim().trim_end_matches("-preview").to_owned());
-        offers.filter(|offer| !offer.is_empty()).collect()
+        const MEANING: &str = "the offer ids that this installation serves, separated by commas";
+        let list = self.required("OFFERS", MEANING);
+        let offers = list.split(',').map(str::trim).map(|offer| offer.strip_suffix(PREVIEW).unwrap_or(offer));
+        let offers: Vec<String> = offers.filter(|offer| !offer.is_empty()).map(str::to_owned).collect();
+        if offers.is_empty() && !list.is_empty() {
+            self.problems.push(format!("OFFERS names no offer; it is {MEANING}."));
+        }
+        offers
     }
 
     fn public_url(&mut self) -> Url {
@@ -292,11 +303,15 @@ impl Reader<'_> {
             "one or two base64 keys of 32 bytes, separated by a comma (make one with: openssl rand -base64 32)";
         let list = self.required("COOKIE_KEYS", MEANING);
         let mut keys = Vec::new();
+        let mut unusable = false;
         for key in list.split(',').map(str::trim).filter(|key| !key.is_empty()) {
             match STANDARD.decode(key).ok().and_then(|bytes| bytes.try_into().ok()) {
                 Some(bytes) => keys.push(CookieKey(bytes)),
-                None => self.problems.push(format!("COOKIE_KEYS holds a key that is not usable; it is {MEANING}.")),
+                None => unusable = true,
             }
+        }
+        if unusable || (keys.is_empty() && !list.is_empty()) || keys.len() > 2 {
+            self.problems.push(format!("COOKIE_KEYS is not usable; it is {MEANING}."));
         }
         keys
     }
@@ -320,7 +335,7 @@ pub fn is_loopback(url: &Url) -> bool {
 
 fn is_acceptable(url: &Url) -> bool {
     match url.scheme() {
-        "https" | "mailto" => true,
+        "https" => true,
         "http" => is_loopback(url),
         _ => false,
     }

@@ -3,13 +3,19 @@
 
 use std::fmt;
 
-use time::OffsetDateTime;
+use time::{Duration, OffsetDateTime};
 
 use crate::duty::{ACCEPTED_PATIENCE, Duty, Kind, Task};
 
 /// How many history entries stay on the record. The log holds all of them; forty tell a year of an ordinary
 /// subscription, and fit a table column.
 pub const HISTORY_LENGTH: usize = 40;
+
+/// When a buyer who waits for the activation is told that it takes longer than usual. The documents say "a few minutes".
+pub const DELAY_NOTICE: Duration = Duration::minutes(10);
+
+/// How long after its activation a subscription is greeted as new: the length of a buyer's session.
+pub const NEWLY_ACTIVE: Duration = Duration::minutes(30);
 
 /// Microsoft's identifier of a subscription: a GUID in everything seen so far.
 ///
@@ -130,8 +136,8 @@ pub struct Term {
     pub end: Option<OffsetDateTime>,
 }
 
-/// What Microsoft said of a subscription at one moment.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What Microsoft said of a subscription at one moment. `Debug` leaves out what may be personal.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Snapshot {
     /// The offer, with the `-preview` suffix that test purchases carry.
     pub offer_id: String,
@@ -161,8 +167,20 @@ pub struct Snapshot {
     pub rest: Option<String>,
 }
 
+impl fmt::Debug for Snapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Snapshot")
+            .field("offer_id", &self.offer_id)
+            .field("plan_id", &self.plan_id)
+            .field("quantity", &self.quantity)
+            .field("status", &self.status)
+            .field("term", &self.term)
+            .finish_non_exhaustive()
+    }
+}
+
 /// Who made something happen.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Actor {
     /// The signed-in person on the landing page.
     Buyer,
@@ -220,6 +238,82 @@ pub enum Happening {
     OlderKnowledge,
 }
 
+impl Actor {
+    /// Every actor.
+    pub const ALL: [Self; 4] = [Self::Buyer, Self::Marketplace, Self::Publisher, Self::Program];
+
+    /// The word in records and answers.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Buyer => "buyer",
+            Self::Marketplace => "marketplace",
+            Self::Publisher => "publisher",
+            Self::Program => "program",
+        }
+    }
+}
+
+impl Happening {
+    /// Every kind.
+    pub const ALL: [Self; 12] = [
+        Self::Discovered,
+        Self::StatusChanged,
+        Self::PlanChanged,
+        Self::QuantityChanged,
+        Self::Confirmed,
+        Self::Accepted,
+        Self::DutyDone,
+        Self::DutyImpossible,
+        Self::DutyFailed,
+        Self::DutyEnded,
+        Self::DutyRetried,
+        Self::OlderKnowledge,
+    ];
+
+    /// The word in records and answers.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Discovered => "discovered",
+            Self::StatusChanged => "status_changed",
+            Self::PlanChanged => "plan_changed",
+            Self::QuantityChanged => "quantity_changed",
+            Self::Confirmed => "confirmed",
+            Self::Accepted => "accepted",
+            Self::DutyDone => "duty_done",
+            Self::DutyImpossible => "duty_impossible",
+            Self::DutyFailed => "duty_failed",
+            Self::DutyEnded => "duty_ended",
+            Self::DutyRetried => "duty_retried",
+            Self::OlderKnowledge => "older_knowledge",
+        }
+    }
+}
+
+/// Where a purchase stands, as a buyer sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// Nobody has confirmed the purchase.
+    Unconfirmed,
+    /// Confirmed; Microsoft does not show it active yet.
+    Activating,
+    /// Confirmed at least [`DELAY_NOTICE`] ago, or given up: there is something to explain.
+    Delayed {
+        /// Nobody tries again until somebody asks for it.
+        failed: bool,
+    },
+    /// Active.
+    Active {
+        /// Since less than [`NEWLY_ACTIVE`]: the person on the page has most likely just confirmed it.
+        newly: bool,
+    },
+    /// Suspended.
+    Suspended,
+    /// Cancelled.
+    Cancelled,
+    /// In a status that this version does not know.
+    Unknown,
+}
+
 /// Something that happened to a subscription.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
@@ -238,7 +332,7 @@ pub enum Event {
         /// Why, without personal data.
         why: String,
         /// The other side's `Retry-After`.
-        after: Option<time::Duration>,
+        after: Option<Duration>,
     },
     /// The other side proved that the duty cannot be done.
     Impossible {
@@ -350,6 +444,24 @@ impl Subscription {
         })
     }
 
+    /// Where the purchase stands for the buyer.
+    pub fn stage(&self, now: OffsetDateTime) -> Stage {
+        match (&self.known.status, self.duty(Kind::Activate)) {
+            (Status::Subscribed, _) => Stage::Active {
+                newly: self.activated_at.is_some_and(|at| self.confirmed_at.is_some() && now - at < NEWLY_ACTIVE),
+            },
+            (Status::Suspended, _) => Stage::Suspended,
+            (Status::Unsubscribed, _) => Stage::Cancelled,
+            (Status::Other(_), _) => Stage::Unknown,
+            (Status::NotStarted | Status::PendingFulfillmentStart, None) => Stage::Unconfirmed,
+            (Status::NotStarted | Status::PendingFulfillmentStart, Some(duty)) => match duty.failed_at {
+                Some(_) => Stage::Delayed { failed: true },
+                None if now - duty.since >= DELAY_NOTICE => Stage::Delayed { failed: false },
+                None => Stage::Activating,
+            },
+        }
+    }
+
     /// Takes in an event. Total: every event has an answer in every state, and the same event a second time changes
     /// nothing that matters.
     pub fn apply(&mut self, event: Event, now: OffsetDateTime) -> Applied {
@@ -447,7 +559,7 @@ impl Subscription {
         applied
     }
 
-    fn defer(&mut self, kind: Kind, why: &str, after: Option<time::Duration>, now: OffsetDateTime) -> Applied {
+    fn defer(&mut self, kind: Kind, why: &str, after: Option<Duration>, now: OffsetDateTime) -> Applied {
         let applied = self.on_duty(kind, |duty, id| duty.defer(why, after, id.as_str(), now));
         if self.duty(kind).is_some_and(|duty| duty.failed_at == Some(now)) {
             let why = Some(why.to_owned());

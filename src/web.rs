@@ -5,9 +5,11 @@ use bytes::Bytes;
 /// A request as a function sees it.
 #[derive(Clone, Debug, Default)]
 pub struct Request {
+    /// The host's id of this invocation, which a person may quote to support.
+    pub invocation_id: String,
     /// The method, in capitals.
     pub method: String,
-    /// The path below `/api/`, decoded, without a slash in front.
+    /// The path below the function's own, as it came, without a slash in front.
     pub path: String,
     /// The query as it came, still percent-encoded; see [`Request::query`].
     pub raw_query: String,

@@ -1,1 +1,28 @@
-//! The one test binary.
+//! The one test binary: it links once, and the list below is the index of what the program promises.
+
+#![allow(clippy::unwrap_used, reason = "a story that cannot be told has failed")]
+
+mod activate;
+mod browser;
+mod discharge;
+mod entra;
+mod host;
+mod landing;
+mod log;
+mod marketplace;
+mod pages;
+mod process;
+mod queues;
+mod record;
+mod sentences;
+mod serve;
+mod session;
+mod settings;
+mod signin;
+mod simulator;
+mod subscription;
+mod tidy;
+mod visitor;
+mod walkthrough;
+mod wire;
+mod world;

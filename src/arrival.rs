@@ -1,0 +1,81 @@
+//! A signed-in person arrives with a purchase token, or at a subscription: may they, and what do we know?
+
+use time::OffsetDateTime;
+use url::Url;
+
+use crate::app::App;
+use crate::entra::Signin;
+use crate::error::{Code, Fault};
+use crate::person::Person;
+use crate::session::Destination;
+use crate::subscription::{Subscription, SubscriptionId};
+use crate::web::Request;
+
+/// A sign-in that is ready to begin: the browser keeps the cookies and goes to the URL.
+#[derive(Clone, Debug)]
+pub struct SigninStart {
+    /// Entra's page. It holds random values of this attempt, and nothing of the purchase.
+    pub url: Url,
+    /// `set-cookie` values.
+    pub cookies: Vec<String>,
+}
+
+/// Prepares a sign-in that leads back to `destination`.
+pub async fn begin_signin(
+    app: &App,
+    request: &Request,
+    destination: Destination,
+    choose_account: bool,
+    now: OffsetDateTime,
+) -> Result<SigninStart, Fault> {
+    let (attempt, cookies) = app.sessions.begin(request, destination, now)?;
+    let redirect_uri = app.settings.function_url("signin");
+    let signin = Signin { state: &attempt.state, nonce: &attempt.nonce, redirect_uri: &redirect_uri, choose_account };
+    Ok(SigninStart { url: app.entra.authorize_url(&signin, now).await?, cookies })
+}
+
+/// Where browsers see a subscription: an address that may stand in any history or bookmark.
+pub fn landing_path(id: &SubscriptionId) -> String {
+    format!("/api/landing?subscription={id}")
+}
+
+/// Resolves a purchase token for a signed-in person and takes in what Microsoft says of the subscription.
+///
+/// # Errors
+///
+/// [`Code::TokenRefused`] for a token that is broken or older than 24 hours, [`Code::ForeignOffer`] and
+/// [`Code::WrongPerson`] before anything is recorded, and the marketplace's and the store's own.
+pub async fn with_token(app: &App, person: &Person, token: &str) -> Result<Subscription, Fault> {
+    let resolved = app.marketplace.resolve(token).await?;
+    if !app.settings.serves(&resolved.snapshot.offer_id) {
+        return Err(foreign(&resolved.id, &resolved.snapshot.offer_id));
+    }
+    if !person.may_act_for(&resolved.snapshot) {
+        return Err(wrong_person(&resolved.id));
+    }
+    app.learn(&resolved.id, resolved.snapshot).await
+}
+
+/// The record of a subscription, for a signed-in person who came from one of our own pages.
+///
+/// # Errors
+///
+/// [`Code::UnknownSubscription`] and [`Code::WrongPerson`].
+pub async fn at_subscription(app: &App, person: &Person, id: &SubscriptionId) -> Result<Subscription, Fault> {
+    let subscription = app.subscription(id).await?;
+    if !app.settings.serves(&subscription.known.offer_id) {
+        return Err(foreign(id, &subscription.known.offer_id));
+    }
+    if !person.may_act_for(&subscription.known) {
+        return Err(wrong_person(id));
+    }
+    Ok(subscription)
+}
+
+fn foreign(id: &SubscriptionId, offer: &str) -> Fault {
+    Fault::new(Code::ForeignOffer, format!("subscription {id} is of the offer {offer}, which OFFERS does not name"))
+}
+
+fn wrong_person(id: &SubscriptionId) -> Fault {
+    Fault::new(Code::WrongPerson, format!("the account that signed in is neither beneficiary nor purchaser of {id}"))
+}

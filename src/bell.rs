@@ -1,0 +1,85 @@
+//! Doorbells: queue messages that say where something is owed, and never what. Whoever hears one reloads the record.
+
+pub mod memory;
+
+use serde::{Deserialize, Serialize};
+use time::Duration;
+
+use crate::duty::Kind;
+use crate::error::{Code, Fault};
+use crate::mishap::{Mishap, Mishaps};
+use crate::subscription::SubscriptionId;
+
+use memory::Queues;
+
+/// The version of the message's form.
+const VERSION: u32 = 1;
+
+/// The bell of this process. A closed set: a new one is a new variant.
+#[derive(Clone, Debug)]
+pub enum Bell {
+    /// Queues in this process, served by the host stand-in of `fulfillment dev`.
+    Memory(Queues, Mishaps),
+}
+
+/// What a bell says: look at this subscription, you who discharge this kind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Doorbell {
+    /// Which duty; decides the queue.
+    pub kind: Kind,
+    /// Whose.
+    pub subscription: SubscriptionId,
+}
+
+/// The message's form. No field may be named like a queue trigger's metadata: the host would overwrite one with the
+/// other.
+#[derive(Serialize, Deserialize)]
+struct Form {
+    v: u32,
+    subscription: String,
+}
+
+impl Doorbell {
+    /// The message.
+    pub fn encode(&self) -> Vec<u8> {
+        let form = Form { v: VERSION, subscription: self.subscription.as_str().to_owned() };
+        serde_json::to_vec(&form).expect("two plain fields are always JSON")
+    }
+
+    /// Reads a message from the queue of `kind`.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::BadEnvelope`] where it is not a message of ours, or of a newer form. The message then ends in the poison
+    /// queue, where a person can read it.
+    pub fn decode(kind: Kind, message: &[u8]) -> Result<Self, Fault> {
+        let bad = |why: String| Fault::new(Code::BadEnvelope, format!("queue message for {kind}: {why}"));
+        let form: Form = serde_json::from_slice(message).map_err(|error| bad(error.to_string()))?;
+        if form.v != VERSION {
+            return Err(bad(format!("form {} is not {VERSION}", form.v)));
+        }
+        let subscription = SubscriptionId::parse(&form.subscription);
+        let subscription = subscription.ok_or_else(|| bad("not a subscription id".to_owned()))?;
+        Ok(Self { kind, subscription })
+    }
+}
+
+impl Bell {
+    /// Rings after `delay`.
+    pub async fn ring(&self, doorbell: &Doorbell, delay: Duration) -> Result<(), Fault> {
+        match self {
+            Self::Memory(queues, mishaps) => {
+                let mishap = mishaps.begin().await;
+                let lost = || Fault::passing(Code::QueueUnavailable, "the message was not accepted");
+                if mishap == Some(Mishap::Refused) {
+                    return Err(lost());
+                }
+                queues
+                    .put(doorbell.kind.queue(), doorbell.encode(), delay)
+                    .map_err(|full| Fault::passing(Code::QueueUnavailable, full.to_string()))?;
+                mishaps.end(mishap).await;
+                if mishap == Some(Mishap::Unanswered) { Err(lost()) } else { Ok(()) }
+            }
+        }
+    }
+}

@@ -1,0 +1,233 @@
+//! `fulfillment dev`: the simulated marketplace, a stand-in for the Functions host, and the handler, in one process, in
+//! memory, on loopback. Nothing here runs in Azure; only `main` and the tests know of it.
+
+pub mod host;
+pub mod simulator;
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use tokio::net::TcpListener;
+use url::Url;
+
+use crate::app::App;
+use crate::bell::Bell;
+use crate::bell::memory::Queues;
+use crate::clock::Clock;
+use crate::mishap::Mishaps;
+use crate::serve;
+use crate::settings::Settings;
+use crate::store::Store;
+use crate::store::memory::Memory;
+
+use host::{Event, Framing, Handler, Host, Patience};
+use simulator::Simulator;
+
+/// What `dev` is started with.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The port of the host stand-in; 0 picks a free one.
+    pub port: u16,
+    /// The port of the simulator; 0 picks a free one.
+    pub simulator_port: u16,
+    /// Whether the host stand-in asks for a function key.
+    pub enable_auth: bool,
+    /// The seed of what the simulator invents.
+    pub seed: u64,
+    /// The folder with `host.json`; `None` looks upwards from the current one.
+    pub app_root: Option<PathBuf>,
+    /// The clock of everything.
+    pub clock: Clock,
+    /// Settings that replace those that fit the simulator.
+    pub environment: BTreeMap<String, String>,
+}
+
+/// A running `dev`. Everything stops when it is dropped.
+pub struct Dev {
+    /// The host stand-in.
+    pub host: Host,
+    /// Where the host stand-in listens.
+    pub host_url: Url,
+    /// The marketplace.
+    pub simulator: Simulator,
+    /// Where the simulator listens.
+    pub simulator_url: Url,
+    /// The records, past all mishaps.
+    pub store: Store,
+    /// The queues.
+    pub queues: Queues,
+    /// What is about to befall the store and the bell; nothing, unless a test plans it.
+    pub mishaps: Mishaps,
+    /// An app over the same store and queues as the handler's, for whoever wants to look or lend a hand.
+    pub app: App,
+    /// The function key, where one is asked for.
+    pub function_key: Option<String>,
+    serving: tokio::task::JoinHandle<()>,
+}
+
+/// The setting that shows that this process runs in Azure, if there is one.
+pub fn azure_sign(environment: &BTreeMap<String, String>) -> Option<&'static str> {
+    const SIGNS: [&str; 4] = ["WEBSITE_INSTANCE_ID", "WEBSITE_SITE_NAME", "CONTAINER_NAME", "IDENTITY_ENDPOINT"];
+    SIGNS.into_iter().find(|sign| environment.contains_key(*sign))
+}
+
+/// Starts everything; returns when it is ready.
+///
+/// # Errors
+///
+/// One sentence that says what is wrong and what to do.
+pub async fn start(options: Options) -> Result<Dev, String> {
+    if let Some(sign) = azure_sign(&options.environment) {
+        return Err(format!(
+            "{sign} is set, so this is Azure; `dev` answers anybody as anybody and runs on your machine only"
+        ));
+    }
+    let app_root = app_root(options.app_root.as_deref())?;
+    let listener = bind(options.port, "--port").await?;
+    let simulator_listener = bind(options.simulator_port, "--simulator-port").await?;
+    let host_url = loopback("127.0.0.1", &listener);
+    let simulator_url = loopback("127.0.0.1", &simulator_listener);
+    // The second name of this machine makes sign-in really cross-site, and `@nextLink` really another host.
+    let second_url = loopback("localhost", &simulator_listener);
+
+    let environment = settings(&options.environment, &host_url, &simulator_url, &second_url);
+    let settings = Settings::read(|key| environment.get(key).cloned()).map_err(|problems| problems.to_string())?;
+    let simulator = Simulator::new(simulator::Options {
+        clock: options.clock.clone(),
+        seed: options.seed,
+        base_url: simulator_url.clone(),
+        second_base_url: second_url,
+        landing_url: join(&settings.public_url, "api/landing"),
+    });
+    #[expect(clippy::disallowed_methods, reason = "the simulator runs beside the handler")]
+    let serving = tokio::spawn(simulator.clone().serve(simulator_listener));
+
+    let mishaps = Mishaps::default();
+    let queues = Queues::new(options.clock.clone());
+    let memory = Memory::new(mishaps.clone());
+    let store = Store::Memory(memory.clone());
+    let bell = Bell::Memory(queues.clone(), mishaps.clone());
+    let app = App::new(settings.clone(), options.clock.clone(), store.clone(), bell.clone()).map_err(|f| f.private)?;
+    let new_app = {
+        let (clock, store, afterwards) = (options.clock.clone(), store.clone(), app.afterwards.clone());
+        move || {
+            let app = App::new(settings.clone(), clock.clone(), store.clone(), bell.clone())?;
+            Ok(App { afterwards: afterwards.clone(), ..app })
+        }
+    };
+    let function_key = options.enable_auth.then(|| uuid::Uuid::new_v4().simple().to_string());
+    let host = Host::start(
+        listener,
+        host::Options {
+            app_root,
+            handler: Handler::InProcess(Arc::new(move |listener| Box::pin(handle(new_app.clone(), listener)))),
+            queues: queues.clone(),
+            clock: options.clock,
+            enable_auth: function_key.clone(),
+            framing: Framing::Chunked,
+            traceparent: false,
+            patience: Patience::default(),
+        },
+    )
+    .await
+    .map_err(|error| error.to_string())?;
+    host.until(|events| events.iter().any(|event| matches!(event, Event::Ready | Event::Stopped { .. }))).await;
+    let store = Store::Memory(memory.calm());
+    Ok(Dev { host, host_url, simulator, simulator_url, store, queues, mishaps, app, function_key, serving })
+}
+
+impl Dev {
+    /// The line that says that everything is ready.
+    pub fn ready_line(&self) -> String {
+        let base = |url: &Url| url.as_str().trim_end_matches('/').to_owned();
+        let key = self.function_key.as_ref().map(|key| format!(" function key: {key}")).unwrap_or_default();
+        format!("ready: {} simulator: {}{key}", base(&self.host_url), base(&self.simulator_url))
+    }
+
+    /// Waits until something that must not end has ended, and says what.
+    pub async fn ended(mut self) -> String {
+        let stopped = self.host.until(|events| events.iter().any(|event| matches!(event, Event::Stopped { .. })));
+        tokio::select! {
+            _ = &mut self.serving => "the simulator ended".to_owned(),
+            () = stopped => "the Functions host stand-in gave up; the log above says why".to_owned(),
+        }
+    }
+}
+
+impl Drop for Dev {
+    fn drop(&mut self) {
+        self.serving.abort();
+    }
+}
+
+/// The handler, as the host stand-in starts it: a fresh app each time, over the same store and queues.
+async fn handle(new_app: impl Fn() -> Result<App, crate::error::Fault>, listener: std::net::TcpListener) {
+    let listener = listener.set_nonblocking(true).and_then(|()| TcpListener::from_std(listener));
+    match (new_app(), listener) {
+        (Ok(app), Ok(listener)) => serve::serve(app, listener).await,
+        (Err(fault), _) => tracing::error!(%fault, "the handler cannot start"),
+        (_, Err(error)) => tracing::error!(%error, "the handler cannot listen"),
+    }
+}
+
+/// The settings that fit the simulator, under those that the environment gives.
+fn settings(
+    given: &BTreeMap<String, String>,
+    host_url: &Url,
+    simulator_url: &Url,
+    second_url: &Url,
+) -> BTreeMap<String, String> {
+    let api_hosts = [simulator_url, second_url].map(crate::settings::host_and_port).join(",");
+    // Without a key of its own, a run's cookies end with it.
+    let mut cookie_key = [0; 32];
+    aws_lc_rs::rand::fill(&mut cookie_key).expect("the machine has randomness");
+    let fitting = [
+        ("MARKETPLACE_API_URL", join(simulator_url, "api").to_string()),
+        ("MARKETPLACE_API_HOSTS", api_hosts),
+        ("MARKETPLACE_TENANT_ID", simulator::TENANT_ID.to_owned()),
+        ("MARKETPLACE_CLIENT_ID", simulator::CLIENT_ID.to_owned()),
+        ("MARKETPLACE_CREDENTIAL", "secret".to_owned()),
+        ("MARKETPLACE_CLIENT_SECRET", simulator::CLIENT_SECRET.to_owned()),
+        ("ENTRA_AUTHORITY_URL", join(second_url, "entra").to_string()),
+        ("SIGNIN_CLIENT_ID", simulator::SIGNIN_CLIENT_ID.to_owned()),
+        ("OFFERS", "contoso-offer".to_owned()),
+        ("PUBLIC_URL", host_url.to_string()),
+        ("PUBLISHER_NAME", "Contoso".to_owned()),
+        ("PUBLISHER_SUPPORT_URL", "mailto:support@contoso.example".to_owned()),
+        ("PUBLISHER_APP_URL", simulator_url.to_string()),
+        ("COOKIE_KEYS", STANDARD.encode(cookie_key)),
+    ];
+    let mut settings: BTreeMap<String, String> =
+        fitting.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
+    settings.extend(given.iter().map(|(key, value)| (key.clone(), value.clone())));
+    settings
+}
+
+fn app_root(given: Option<&Path>) -> Result<PathBuf, String> {
+    if let Some(given) = given {
+        return Ok(given.to_owned());
+    }
+    let here = std::env::current_dir().map_err(|error| format!("the current folder cannot be read: {error}"))?;
+    let found = here.ancestors().find(|folder| folder.join("host.json").is_file());
+    let sentence = || format!("no host.json in {} or above it; name its folder with --app-root", here.display());
+    found.map(Path::to_owned).ok_or_else(sentence)
+}
+
+async fn bind(port: u16, option: &str) -> Result<TcpListener, String> {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await.map_err(|error| {
+        format!("cannot listen on 127.0.0.1:{port}: {error}; name another port with {option}, or 0 for any free one")
+    })
+}
+
+fn loopback(name: &str, listener: &TcpListener) -> Url {
+    let port = listener.local_addr().map(|address| address.port()).unwrap_or_default();
+    Url::parse(&format!("http://{name}:{port}/")).expect("a name and a port make a URL")
+}
+
+fn join(base: &Url, path: &str) -> Url {
+    base.join(path).expect("a relative path joins any base")
+}

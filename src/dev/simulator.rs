@@ -1,0 +1,232 @@
+//! A marketplace on this machine: Microsoft's fulfillment API and the parts of Entra that we call, the customers who
+//! buy, and whatever may go wrong. It keeps everything in memory.
+//!
+//! `market` and its neighbours hold the rules, plain and synchronous. The faces translate them to HTTP: `api` is
+//! Microsoft's API, `entra` and `signin` are Entra, `control` is for tests and scripts, `page` for people;
+//! `door` is the one file that knows the server. It is somebody else's server: it shares no rule with the program.
+//!
+//! Three clocks run in it. Subscriptions, purchase tokens and operations live by the simulator's own, which
+//! [`Simulator::advance`] moves; people's sign-ins by [`Options::clock`], as their browsers and our cookies do; and
+//! access tokens by the machine's, because the client library that caches them reads that one.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde_json::Value;
+use time::{Duration, OffsetDateTime};
+use tokio::net::TcpListener;
+use url::Url;
+
+use crate::clock::Clock;
+
+mod api;
+mod call;
+mod catalog;
+mod change;
+mod control;
+mod door;
+mod entra;
+mod faults;
+mod keys;
+mod list;
+mod market;
+mod operation;
+mod page;
+mod people;
+mod refusal;
+mod signin;
+mod span;
+mod subscription;
+
+pub use call::Call;
+pub use catalog::{OFFER, PLANS, Plan};
+pub use change::Deed;
+pub use faults::{Answer, Effect, Faults, Profile, Rule};
+pub use keys::Signature;
+pub use market::{Purchase, TOKEN_LIFETIME};
+pub use people::{PEOPLE, PERSONAL_TENANT, Party, Person, Who, person};
+pub use refusal::Refusal;
+pub use subscription::TermUnit;
+
+/// The publisher's tenant, the only one that the token endpoint knows.
+pub const TENANT_ID: &str = "3e6a0e0c-7f4d-4a55-9c1b-0f8d2b7c6a10";
+
+/// The publisher's application, as the offer's Technical configuration page names it.
+pub const CLIENT_ID: &str = "8c2f9a44-5d1e-4b7a-a3c6-e90b1d7f2584";
+
+/// The client secret of that application. It opens nothing but this simulator.
+pub const CLIENT_SECRET: &str = "simulator-secret-that-opens-nothing-else";
+
+/// The multi-tenant application that signs buyers in.
+pub const SIGNIN_CLIENT_ID: &str = "b14e7d3a-62c8-49f5-8d0b-57a9c3e6f148";
+
+/// The marketplace API as an audience of tokens.
+pub const RESOURCE_ID: &str = "20e940b3-4c77-4b0b-9a53-9e16a1b010a7";
+
+/// Where and when the simulator is.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// What time it is.
+    pub clock: Clock,
+    /// Ids, tokens and probabilities follow from it.
+    pub seed: u64,
+    /// Where it is reached, such as `http://127.0.0.1:7072`.
+    pub base_url: Url,
+    /// The same server under another host name, such as `http://localhost:7072`: links lead there as Microsoft's lead
+    /// to a second host, and people sign in there, so that signing in crosses sites.
+    pub second_base_url: Url,
+    /// The publisher's landing page. Sign-in answers to its neighbour `signin` only.
+    pub landing_url: Url,
+}
+
+/// The simulated marketplace; clones are the same one.
+#[derive(Clone)]
+pub struct Simulator(Arc<Inner>);
+
+struct Inner {
+    options: Options,
+    state: Mutex<State>,
+}
+
+/// Everything that changes.
+struct State {
+    market: market::Market,
+    keys: keys::Keys,
+    /// How far the simulator's clock is ahead of [`Options::clock`].
+    ahead: Duration,
+    calls: BTreeMap<Call, u32>,
+}
+
+/// What a customer has in hand after buying.
+#[derive(Clone, Debug)]
+pub struct Purchased {
+    /// The subscription.
+    pub subscription_id: String,
+    /// The purchase token, not percent-encoded.
+    pub token: String,
+    /// The landing page with the token.
+    pub landing_url: Url,
+}
+
+impl Simulator {
+    /// An empty marketplace.
+    pub fn new(options: Options) -> Self {
+        let state = State {
+            market: market::Market::new(options.seed),
+            keys: keys::Keys::new(),
+            ahead: Duration::ZERO,
+            calls: BTreeMap::new(),
+        };
+        Self(Arc::new(Inner { options, state: Mutex::new(state) }))
+    }
+
+    /// Answers whoever connects to `listener`, for ever.
+    pub async fn serve(self, listener: TcpListener) {
+        door::serve(self, listener).await;
+    }
+
+    /// The simulator's own time.
+    pub fn now(&self) -> OffsetDateTime {
+        self.with(|_, now| now)
+    }
+
+    /// Moves the simulator's clock forward, at most ten years in all. Answers how far it is ahead now.
+    pub fn advance(&self, by: Duration) -> Result<Duration, Refusal> {
+        self.with(|state, _| {
+            let ahead = state.ahead.saturating_add(by);
+            if by.is_negative() || ahead > span::LONGEST {
+                let message = "the clock goes forward only, and ten years at most; DELETE /simulator sets it back";
+                return Err(Refusal::bad_request("InvalidAdvance", "advance", message));
+            }
+            state.ahead = ahead;
+            Ok(ahead)
+        })
+    }
+
+    /// Somebody buys.
+    pub fn purchase(&self, purchase: &Purchase) -> Result<Purchased, Refusal> {
+        let id = self.with(|state, now| state.market.purchase(purchase, now))?;
+        self.token(&id)
+    }
+
+    /// A fresh purchase token, as "Configure account now" and "Manage account" hand out.
+    pub fn token(&self, id: &str) -> Result<Purchased, Refusal> {
+        let token = self.with(|state, now| state.market.token(id, now))?;
+        let mut landing_url = self.0.options.landing_url.clone();
+        landing_url.query_pairs_mut().append_pair("token", &token);
+        Ok(Purchased { subscription_id: id.to_owned(), token, landing_url })
+    }
+
+    /// The customer's side does something. Answers the operation's id.
+    pub fn act(&self, id: &str, deed: &Deed) -> Result<String, Refusal> {
+        self.with(|state, now| state.market.act(id, deed, now))
+    }
+
+    /// All subscriptions as `GET /simulator/subscriptions` shows them, oldest first.
+    pub fn subscriptions(&self) -> Vec<Value> {
+        self.with(|state, now| state.market.overview(usize::MAX, now))
+    }
+
+    /// One subscription as `GET /simulator/subscriptions/{id}` shows it.
+    pub fn subscription(&self, id: &str) -> Result<Value, Refusal> {
+        self.with(|state, now| state.market.inspect(id, now))
+    }
+
+    /// How often a call was made in all, refused and faulted ones included. For one subscription see its `calls`.
+    pub fn calls(&self, call: Call) -> u32 {
+        self.with(|state, _| state.calls.get(&call).copied().unwrap_or(0))
+    }
+
+    /// What goes wrong on purpose, with the times that rules have left.
+    pub fn faults(&self) -> Faults {
+        self.with(|state, _| state.market.faults.clone())
+    }
+
+    /// Replaces what goes wrong on purpose.
+    pub fn set_faults(&self, faults: Faults) -> Result<(), Refusal> {
+        faults.check()?;
+        self.with(|state, _| state.market.faults = faults);
+        Ok(())
+    }
+
+    /// Forgets every subscription, token, fault and count, and sets the clock back. Keys stay.
+    pub fn forget(&self) {
+        self.with(|state, _| {
+            state.market.forget();
+            state.calls.clear();
+            state.ahead = Duration::ZERO;
+        });
+    }
+
+    /// The claims with which `person` signs in to our application.
+    pub fn id_token_claims(&self, person: &Person, nonce: &str) -> Value {
+        entra::id_token_claims(&self.0.options, person, nonce)
+    }
+
+    /// The claims of an access token that the API accepts for an hour.
+    pub fn access_token_claims(&self) -> Value {
+        entra::access_token_claims(Clock::System.now())
+    }
+
+    /// A token with these claims, well signed.
+    pub fn sign_id_token(&self, claims: &Value) -> String {
+        self.sign(claims, Signature::Good)
+    }
+
+    /// A token with these claims, signed well or badly.
+    pub fn sign(&self, claims: &Value, signature: Signature) -> String {
+        self.with(|state, _| state.keys.sign(claims, signature))
+    }
+
+    /// A new key signs from now on; the one before it stays published, older ones do not.
+    pub fn rotate_keys(&self) {
+        self.with(|state, _| state.keys.rotate());
+    }
+
+    /// Works on the state at one moment. Nothing waits while the state is held.
+    fn with<T>(&self, work: impl FnOnce(&mut State, OffsetDateTime) -> T) -> T {
+        let mut state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = self.0.options.clock.now() + state.ahead;
+        work(&mut state, now)
+    }
+}

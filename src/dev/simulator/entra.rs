@@ -1,0 +1,207 @@
+//! The parts of Entra that programs call: tokens for the publisher's application, the OpenID configuration, the keys.
+
+use serde_json::{Value, json};
+use time::OffsetDateTime;
+use time::macros::format_description;
+
+use super::call::Call;
+use super::people::{PEOPLE, PERSONAL_TENANT, Person};
+use super::{CLIENT_ID, CLIENT_SECRET, Options, RESOURCE_ID, SIGNIN_CLIENT_ID, State, TENANT_ID, signin};
+use crate::clock::Clock;
+use crate::web::{Reply, Request};
+
+/// How long tokens are good for, in seconds.
+const LIFETIME: i64 = 3_600;
+
+/// The call that a request makes; `path` is split at slashes, below `entra/{tenant}`.
+pub(super) fn route(request: &Request, path: &[&str]) -> Option<Call> {
+    match (request.method.as_str(), path) {
+        ("POST", ["oauth2", "v2.0", "token"]) => Some(Call::Token),
+        ("GET", ["v2.0", ".well-known", "openid-configuration"]) => Some(Call::OpenidConfiguration),
+        ("GET", ["discovery", "v2.0", "keys"]) => Some(Call::Keys),
+        ("GET" | "POST", ["oauth2", "v2.0", "authorize"]) => Some(Call::Authorize),
+        _ => None,
+    }
+}
+
+/// Answers a call to a tenant.
+pub(super) fn answer(state: &mut State, options: &Options, call: Call, tenant: &str, request: &Request) -> Reply {
+    let tenant = tenant.to_ascii_lowercase();
+    let tenant = tenant.as_str();
+    let answer = match call {
+        Call::Token => token(state, tenant, request),
+        _ if issuer_tenant(tenant).is_none() => Err(EntraError::unknown_tenant(tenant)),
+        Call::OpenidConfiguration => Ok(Reply::json(200, &configuration(options, tenant))),
+        Call::Keys => Ok(Reply::json(200, &state.keys.published(&issuer(options, tenant)))),
+        _ => return signin::answer(state, options, tenant, request),
+    };
+    answer.unwrap_or_else(|error| error.reply(state, options))
+}
+
+/// Where Entra is for people: the second host, so that signing in crosses sites.
+pub(super) fn authority(options: &Options) -> String {
+    format!("{}/entra", options.second_base_url.as_str().trim_end_matches('/'))
+}
+
+/// The tenant in the issuer that a tenant's configuration names; `None` where there is no such tenant.
+fn issuer_tenant(tenant: &str) -> Option<&str> {
+    match tenant {
+        "common" | "organizations" => Some("{tenantid}"),
+        "consumers" => Some(PERSONAL_TENANT),
+        _ => (tenant == TENANT_ID || PEOPLE.iter().any(|person| person.tenant_id == tenant)).then_some(tenant),
+    }
+}
+
+fn issuer(options: &Options, tenant: &str) -> String {
+    format!("{}/{}/v2.0", authority(options), issuer_tenant(tenant).unwrap_or(tenant))
+}
+
+fn configuration(options: &Options, tenant: &str) -> Value {
+    let base = format!("{}/{tenant}", authority(options));
+    json!({
+        "issuer": issuer(options, tenant),
+        "authorization_endpoint": format!("{base}/oauth2/v2.0/authorize"),
+        "token_endpoint": format!("{base}/oauth2/v2.0/token"),
+        "jwks_uri": format!("{base}/discovery/v2.0/keys"),
+        "response_modes_supported": ["form_post"],
+        "response_types_supported": ["id_token"],
+        "subject_types_supported": ["pairwise"],
+        "id_token_signing_alg_values_supported": ["RS256"],
+        "scopes_supported": ["openid", "profile"],
+        "claims_supported": ["sub", "iss", "aud", "exp", "iat", "nonce", "preferred_username", "name", "tid", "ver"],
+    })
+}
+
+/// The claims of a v2.0 id token.
+pub(super) fn id_token_claims(options: &Options, person: &Person, nonce: &str) -> Value {
+    let now = options.clock.now().unix_timestamp();
+    json!({
+        "ver": "2.0",
+        "iss": issuer(options, person.tenant_id),
+        "sub": format!("subject-of-{}", person.key),
+        "aud": SIGNIN_CLIENT_ID,
+        "exp": now + LIFETIME,
+        "iat": now,
+        "nbf": now,
+        "name": person.name,
+        "preferred_username": person.email,
+        "oid": person.object_id,
+        "tid": person.tenant_id,
+        "nonce": nonce,
+    })
+}
+
+/// The claims of a v1.0 access token for the marketplace API.
+pub(super) fn access_token_claims(now: OffsetDateTime) -> Value {
+    let now = now.unix_timestamp();
+    json!({
+        "aud": RESOURCE_ID,
+        "iss": format!("https://sts.windows.net/{TENANT_ID}/"),
+        "iat": now,
+        "nbf": now,
+        "exp": now + LIFETIME,
+        "appid": CLIENT_ID,
+        "appidacr": "1",
+        "tid": TENANT_ID,
+        "ver": "1.0",
+    })
+}
+
+/// Client credentials.
+fn token(state: &State, tenant: &str, request: &Request) -> Result<Reply, EntraError> {
+    let field = |name: &str| request.form(name).filter(|value| !value.is_empty());
+    let needed = |name: &str| {
+        let message = format!("The request body must contain the following parameter: '{name}'.");
+        field(name).ok_or(EntraError { status: 400, error: "invalid_request", code: 900_144, message })
+    };
+    if tenant != TENANT_ID {
+        return Err(EntraError::unknown_tenant(tenant));
+    }
+    if needed("grant_type")? != "client_credentials" {
+        let message = "The app requested an unsupported grant type.".to_owned();
+        return Err(EntraError { status: 400, error: "unsupported_grant_type", code: 70_003, message });
+    }
+    let (client_id, secret, scope) = (needed("client_id")?, field("client_secret"), needed("scope")?);
+    if !client_id.eq_ignore_ascii_case(CLIENT_ID) {
+        let message =
+            format!("Application with identifier '{}' was not found in the directory '{tenant}'.", short(&client_id));
+        return Err(EntraError { status: 400, error: "unauthorized_client", code: 700_016, message });
+    }
+    let unproven =
+        |code, message: &str| EntraError { status: 401, error: "invalid_client", code, message: message.to_owned() };
+    match secret.as_deref() {
+        None => {
+            let message =
+                "The request body must contain the following parameter: 'client_assertion' or 'client_secret'.";
+            return Err(unproven(7_000_218, message));
+        }
+        Some(CLIENT_SECRET) if state.market.faults.secret_expired => {
+            let message = format!("The provided client secret keys for app '{CLIENT_ID}' are expired.");
+            return Err(unproven(7_000_222, &message));
+        }
+        Some(CLIENT_SECRET) => {}
+        Some(_) => {
+            let message = "Invalid client secret provided. Ensure the secret being sent in the request is the client \
+                           secret value, not the client secret ID.";
+            return Err(unproven(7_000_215, message));
+        }
+    }
+    let Some(resource) = scope.strip_suffix("/.default") else {
+        let message = format!("The provided value for scope {} is not valid.", short(&scope));
+        return Err(EntraError { status: 400, error: "invalid_scope", code: 1_002_012, message });
+    };
+    if resource != RESOURCE_ID {
+        let message = format!("The resource principal named {} was not found in the tenant.", short(resource));
+        return Err(EntraError { status: 400, error: "invalid_resource", code: 500_011, message });
+    }
+    let access_token = state.keys.sign(&access_token_claims(Clock::System.now()), super::Signature::Good);
+    let body = json!({
+        "token_type": "Bearer",
+        "expires_in": LIFETIME - 1,
+        "ext_expires_in": LIFETIME - 1,
+        "access_token": access_token,
+    });
+    Ok(Reply::json(200, &body).with("cache-control", "no-store"))
+}
+
+/// What a caller sent, short enough to be said back.
+pub(super) fn short(text: &str) -> String {
+    text.chars().take(80).collect()
+}
+
+/// An error as Entra writes it.
+struct EntraError {
+    status: u16,
+    error: &'static str,
+    /// The number behind `AADSTS`.
+    code: u32,
+    message: String,
+}
+
+impl EntraError {
+    fn unknown_tenant(tenant: &str) -> Self {
+        let message =
+            format!("Tenant '{}' not found. Check to make sure you have the correct tenant ID.", short(tenant));
+        Self { status: 400, error: "invalid_request", code: 90_002, message }
+    }
+
+    fn reply(&self, state: &mut State, options: &Options) -> Reply {
+        let form = format_description!("[year]-[month]-[day] [hour]:[minute]:[second]Z");
+        let timestamp = options.clock.now().format(&form).expect("every field is present");
+        let (trace_id, correlation_id) = (state.market.guid(), state.market.guid());
+        let description = format!(
+            "AADSTS{}: {} Trace ID: {trace_id} Correlation ID: {correlation_id} Timestamp: {timestamp}",
+            self.code, self.message
+        );
+        let body = json!({
+            "error": self.error,
+            "error_description": description,
+            "error_codes": [self.code],
+            "timestamp": timestamp,
+            "trace_id": trace_id,
+            "correlation_id": correlation_id,
+            "error_uri": format!("https://login.microsoftonline.com/error?code={}", self.code),
+        });
+        Reply::json(self.status, &body)
+    }
+}

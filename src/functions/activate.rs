@@ -1,0 +1,70 @@
+//! `activate`, on a bell: makes Microsoft show a confirmed subscription as `Subscribed`.
+//!
+//! 200 from Activate means that Microsoft received it, not that it is done: the subscription is read until it says so.
+
+use time::OffsetDateTime;
+
+use crate::app::{App, Attempt, Otherwise};
+use crate::duty::Kind;
+use crate::error::{Fault, Retry};
+use crate::marketplace::{CallError, CallErrorKind};
+use crate::subscription::{Subscription, SubscriptionId};
+
+/// Discharges the duty `Activate` of a subscription, if it is due.
+pub async fn run(app: &App, id: &SubscriptionId) -> Result<(), Fault> {
+    let Some(claim) = app.claim(id, Kind::Activate).await? else {
+        return Ok(());
+    };
+    let attempt = attempt(app, &claim.subscription, app.clock.now()).await;
+    app.settle(claim, attempt).await
+}
+
+async fn attempt(app: &App, subscription: &Subscription, now: OffsetDateTime) -> Attempt {
+    let id = &subscription.id;
+    // An earlier attempt may have been received although its answer was lost: then there is nothing left to ask for.
+    if subscription.duty(Kind::Activate).is_some_and(|duty| duty.attempts > 1) {
+        match app.marketplace.get_subscription(id).await {
+            Ok(read) if !read.status.is_pending() => {
+                let why = format!("Microsoft shows the status {}", read.status.as_str());
+                return Attempt { accepted: false, read: Some(read), otherwise: Otherwise::Wait { why, after: None } };
+            }
+            Ok(_) => {}
+            Err(error) => return Attempt { accepted: false, read: None, otherwise: after_error(&error, None) },
+        }
+    }
+    let refusal = if subscription.should_send_activate(now) {
+        let known = &subscription.known;
+        Some(app.marketplace.activate(id, &known.plan_id, known.quantity).await)
+    } else {
+        None
+    };
+    let accepted = matches!(refusal, Some(Ok(())));
+    let refusal = refusal.and_then(Result::err);
+    match app.marketplace.get_subscription(id).await {
+        Ok(read) => {
+            let otherwise = match &refusal {
+                Some(error) => after_error(error, None),
+                None => Otherwise::Wait {
+                    why: format!("Microsoft received the activation and still shows {}", read.status.as_str()),
+                    after: None,
+                },
+            };
+            Attempt { accepted, read: Some(read), otherwise }
+        }
+        Err(error) => Attempt { accepted, read: None, otherwise: after_error(&error, refusal.as_ref()) },
+    }
+}
+
+/// What becomes of the duty when the last call ended in `error`, and Activate before it in `refusal`.
+fn after_error(error: &CallError, refusal: Option<&CallError>) -> Otherwise {
+    let unknown = |error: &CallError| matches!(error.kind, CallErrorKind::NotFound);
+    if unknown(error) && refusal.is_some_and(unknown) {
+        return Otherwise::Impossible { why: "the marketplace knows no such subscription".to_owned() };
+    }
+    let told = refusal.unwrap_or(error);
+    let after = match told.retry() {
+        Retry::Later(after) => after,
+        Retry::Never => None,
+    };
+    Otherwise::Wait { why: told.to_string(), after }
+}

@@ -1,0 +1,43 @@
+//! `confirm`, the button: a signed-in buyer agrees to the purchase, and the duty to activate it begins.
+
+use time::OffsetDateTime;
+
+use super::{Answer, Refused};
+use crate::app::{App, Recorded};
+use crate::arrival::{self, landing_path};
+use crate::bell::Doorbell;
+use crate::error::{Code, Fault};
+use crate::session::{self, Destination};
+use crate::subscription::{Event, Refusal, SubscriptionId};
+use crate::web::{Reply, Request};
+
+/// Records the buyer's consent. A second press of the button changes nothing and leads to the same page.
+pub async fn run(app: &App, request: &Request, now: OffsetDateTime) -> Result<Answer, Refused> {
+    session::same_origin(request, &app.settings.public_url)?;
+    let id = request.form("subscription").as_deref().and_then(SubscriptionId::parse);
+    let id = id.ok_or_else(|| Fault::new(Code::BadRequest, "the form names no subscription"))?;
+    let Some(session) = app.sessions.open(request, now) else {
+        let fault = Fault::new(Code::SigninRequired, "the form came without a session, or with one that has ended");
+        let again = arrival::begin_signin(app, request, Destination::Subscription(id), false, now).await.ok();
+        return Err(Refused { fault, again });
+    };
+    app.sessions.check_form(&session, &id, request.form("form_token").as_deref().unwrap_or_default(), now)?;
+    arrival::at_subscription(app, &session.person, &id).await?;
+    let rings = match app.record(&id, Event::Confirmed).await? {
+        Recorded::Saved { rings, .. } => rings,
+        Recorded::Known(_) => Vec::new(),
+        Recorded::Refused(refusal) => return Err(refused(&id, refusal).into()),
+    };
+    let then = rings.into_iter().map(|kind| Doorbell { kind, subscription: id.clone() }).collect();
+    Ok(Answer { reply: Reply::see_other(landing_path(&id)).with("cache-control", "no-store"), then })
+}
+
+fn refused(id: &SubscriptionId, refusal: Refusal) -> Fault {
+    let (code, why) = match refusal {
+        Refusal::Suspended => (Code::Suspended, "is suspended"),
+        Refusal::Cancelled => (Code::Cancelled, "is cancelled"),
+        Refusal::UnknownStatus => (Code::MarketplaceUnavailable, "is in a status that this version does not know"),
+        Refusal::NoSuchDuty => (Code::Internal, "has no such duty"),
+    };
+    Fault::new(code, format!("a confirmation was refused: {id} {why}"))
+}

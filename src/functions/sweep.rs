@@ -1,0 +1,22 @@
+//! `sweep`, every five minutes: rings for every duty that is due. The bells rung when a duty was saved are the fast way;
+//! this is the sure one, for bells that were lost between the save and the queue.
+
+use time::{Duration, OffsetDateTime};
+
+use crate::app::App;
+use crate::error::Fault;
+
+/// Rings for what is due, the longest overdue first, one page of the store at a time: what does not fit waits for the
+/// next sweep.
+pub async fn run(app: &App, now: OffsetDateTime) -> Result<(), Fault> {
+    let due = app.store.due(now).await?;
+    let mut rung = 0_usize;
+    for subscription in &due {
+        for duty in subscription.duties.iter().filter(|duty| duty.is_due(now)) {
+            app.ring(duty.task.kind(), &subscription.id, Duration::ZERO).await;
+            rung += 1;
+        }
+    }
+    tracing::info!(subscriptions = due.len(), rung, "swept");
+    Ok(())
+}

@@ -1,0 +1,124 @@
+//! The one HTTP client for every call that leaves this process, and the road from Azure's SDK to a local sign-in server.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use azure_core::cloud::{CloudConfiguration, CustomConfiguration};
+use azure_core::http::{AsyncRawResponse, HttpClient, Request};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use hyper_util::client::proxy::matcher::Matcher;
+use reqwest::redirect::Policy;
+use url::Url;
+
+use crate::settings::is_loopback;
+
+/// How long a connection may take, TLS included. A healthy one in another region takes well under a second; whoever
+/// needs more than this is better tried again.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long a whole exchange may take, from connecting to the last byte of the body, unless the caller allows less.
+/// A backstop: every caller knows its own shorter budget.
+pub const TOTAL_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How we introduce ourselves to other servers.
+pub const USER_AGENT: &str = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
+
+/// The host that `azure_identity` asks for tokens unless it is told of another cloud.
+const PUBLIC_AUTHORITY_HOST: &str = "login.microsoftonline.com";
+
+/// Makes the HTTP client. Make one and clone it: clones share connections, and each client made reads the machine's
+/// certificate store, which costs more than everything else at start-up.
+///
+/// Redirects are answers, never followed: a redirect would carry a token to a host that nobody checked. The machine's
+/// proxy is used, but not for this machine itself: no proxy can reach it.
+pub fn client() -> reqwest::Client {
+    let machine = Matcher::from_system();
+    reqwest::Client::builder()
+        .redirect(Policy::none())
+        .connect_timeout(CONNECT_TIMEOUT)
+        .timeout(TOTAL_TIMEOUT)
+        .user_agent(USER_AGENT)
+        .proxy(reqwest::Proxy::custom(move |url| proxy_for(&machine, url)))
+        .build()
+        .expect("constant options, and a certificate store that every supported platform has")
+}
+
+fn proxy_for(machine: &Matcher, url: &Url) -> Option<Url> {
+    if is_loopback(url) {
+        return None;
+    }
+    let proxy = machine.intercept(&url.as_str().parse().ok()?)?;
+    let mut address = Url::parse(&proxy.uri().to_string()).ok()?;
+    if let Some((name, password)) = proxy.basic_auth().and_then(|header| credentials(header.to_str().ok()?)) {
+        address.set_username(&name).ok()?;
+        address.set_password(Some(&password)).ok()?;
+    }
+    Some(address)
+}
+
+fn credentials(header: &str) -> Option<(String, String)> {
+    let decoded = STANDARD.decode(header.strip_prefix("Basic ")?).ok()?;
+    let (name, password) = std::str::from_utf8(&decoded).ok()?.split_once(':')?;
+    Some((name.to_owned(), password.to_owned()))
+}
+
+/// The cloud that a credential of Azure's SDK must be told of to ask `authority` for tokens. Always tell it: left alone,
+/// the SDK asks the environment for an authority that the settings do not name.
+pub(crate) fn cloud(authority: &Url) -> CloudConfiguration {
+    if is_local(authority) {
+        return CloudConfiguration::AzurePublic;
+    }
+    let mut sovereign = CustomConfiguration::default();
+    authority.as_str().clone_into(&mut sovereign.authority_host);
+    sovereign.into()
+}
+
+/// The transport for Azure's SDK: `http` itself, but for an authority that is plain http on this machine.
+///
+/// `azure_identity` insists on https and drops the path of an authority. For a local authority the requests it makes for
+/// the public cloud ([`cloud`]) are therefore sent to the local one, path in front, and requests for any other host are refused:
+/// nothing meant for a local sign-in server can reach the real one.
+pub(crate) fn loopback_transport(http: reqwest::Client, authority: &Url) -> Arc<dyn HttpClient> {
+    if is_local(authority) {
+        return Arc::new(Loopback { http, authority: authority.clone() });
+    }
+    Arc::new(http)
+}
+
+fn is_local(authority: &Url) -> bool {
+    authority.scheme() == "http" && is_loopback(authority)
+}
+
+#[derive(Debug)]
+struct Loopback {
+    http: reqwest::Client,
+    authority: Url,
+}
+
+impl Loopback {
+    fn local(&self, url: &Url) -> Option<Url> {
+        if url.host_str() != Some(PUBLIC_AUTHORITY_HOST) {
+            return None;
+        }
+        let mut local = self.authority.clone();
+        local.set_path(&format!("{}{}", self.authority.path().trim_end_matches('/'), url.path()));
+        local.set_query(url.query());
+        Some(local)
+    }
+}
+
+#[async_trait::async_trait]
+impl HttpClient for Loopback {
+    async fn execute_request(&self, request: &Request) -> azure_core::Result<AsyncRawResponse> {
+        let Some(local) = self.local(request.url()) else {
+            return Err(azure_core::Error::with_message(
+                azure_core::error::ErrorKind::Other,
+                "a local authority serves no other host",
+            ));
+        };
+        let mut request = request.clone();
+        *request.url_mut() = local;
+        self.http.execute_request(&request).await
+    }
+}

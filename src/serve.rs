@@ -1,0 +1,304 @@
+//! The custom handler's shell: one port with two doors. Browsers and Microsoft come through `/api` with the host's proxy
+//! in front; the host itself posts its triggers to `/<function>`. Decodes, dispatches, encodes, and logs each invocation
+//! once. The only production file that knows warp.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::time::Duration;
+
+use bytes::{Buf, Bytes, BytesMut};
+use futures_util::future::BoxFuture;
+use futures_util::{FutureExt as _, Stream, StreamExt as _};
+use tokio::net::TcpListener;
+use tokio::time::Instant;
+use tracing::{Instrument as _, Span};
+use warp::http::{HeaderMap, Method, Response, StatusCode};
+use warp::{Filter, Rejection};
+
+use crate::app::App;
+use crate::bell::Doorbell;
+use crate::bell::memory::Queues;
+use crate::duty::Kind;
+use crate::error::{Code, Fault, Retry};
+use crate::functions::{self, Answer, Function, Trigger, problem};
+use crate::host::DONE;
+use crate::web::{Reply, Request};
+
+/// The largest body taken, in bytes. A queue message of 64 KiB needs 88 KiB in its envelope; Entra's form and
+/// Microsoft's webhook stay below 16 KiB.
+pub const BODY_LIMIT: usize = 256 * 1024;
+
+/// How much of a body over the limit is read and thrown away, in bytes, so that a client which writes before it reads
+/// gets its answer and not a reset connection.
+const DRAIN_LIMIT: usize = 32 * 1024 * 1024;
+
+/// How long a body may take to arrive.
+const BODY_PATIENCE: Duration = Duration::from_secs(10);
+
+/// The longest invocation id taken from the host, in characters. It is a GUID.
+const INVOCATION_ID_LENGTH: usize = 64;
+
+/// How long a bell that could not be answered stays silent; the same as `visibilityTimeout` in host.json.
+const REDELIVERY: time::Duration = crate::duty::FIRST_BELL;
+
+/// How long [`hear`] sleeps when no bell is set.
+const LISTENING: time::Duration = time::Duration::hours(1);
+
+const INVOCATION_ID: &str = "x-azure-functions-invocationid";
+
+/// A request as it came in, before anything is known of it.
+struct Incoming {
+    method: Method,
+    /// The path below the door's prefix.
+    path: String,
+    query: String,
+    headers: HeaderMap,
+    body: Result<Bytes, Fault>,
+}
+
+/// Serves until the process ends. The host stops its handlers with SIGKILL, so there is nothing to wind down.
+pub async fn serve(app: App, listener: TcpListener) {
+    let ready = warp::path::end().and(warp::get()).map(|| encode(Reply::new(200, "text/plain", "ready")));
+    let door = |open: fn(App, Incoming) -> BoxFuture<'static, Reply>| {
+        let app = app.clone();
+        incoming().then(move |incoming| open(app.clone(), incoming).map(encode))
+    };
+    let http = warp::path("api").and(door(|app, incoming| http_door(app, incoming).boxed()));
+    let host = warp::post().and(door(|app, incoming| host_door(app, incoming).boxed()));
+    let routes = ready.or(http).unify().or(host).unify().recover(unroutable).unify().boxed();
+    warp::serve(routes).incoming(listener).run().await;
+}
+
+/// Answers the bells of queues in this process, where no host can see them. A bell whose duty could not be looked at
+/// comes back after [`REDELIVERY`], as the host would bring it.
+pub async fn hear(app: App, queues: Queues) {
+    loop {
+        let heard = Kind::ALL.into_iter().flat_map(|kind| {
+            let messages = queues.receive(kind.queue(), 1, REDELIVERY);
+            messages.into_iter().map(move |message| (kind, message))
+        });
+        let heard: Vec<_> = heard.collect();
+        for (kind, message) in &heard {
+            let discharged = match Doorbell::decode(*kind, &message.body) {
+                Ok(doorbell) => guarded(functions::discharge(&app, &doorbell)).await.and_then(|result| result),
+                Err(fault) => Err(fault),
+            };
+            match discharged {
+                Err(fault) if fault.retry != Retry::Never => {
+                    tracing::warn!(%kind, %fault, "a bell is heard again later");
+                }
+                result => {
+                    if let Err(fault) = result {
+                        tracing::error!(%kind, %fault, "a bell is dropped");
+                    }
+                    queues.delete(kind.queue(), &message.id, &message.receipt);
+                }
+            }
+        }
+        if heard.is_empty() {
+            let next = queues.next_visible(&Kind::ALL.map(Kind::queue)).unwrap_or_else(|| app.clock.now() + LISTENING);
+            tokio::select! { () = app.clock.sleep_until(next) => {}, () = queues.changed() => {} }
+        }
+    }
+}
+
+/// Takes a request apart. Bodies may come in chunks without a length (the host sends them so), hence the limit on
+/// what is read and not on what is announced.
+fn incoming() -> impl Filter<Extract = (Incoming,), Error = Rejection> + Clone {
+    let query = warp::query::raw().or(warp::any().map(String::new)).unify();
+    warp::method()
+        .and(warp::path::tail())
+        .and(query)
+        .and(warp::header::headers_cloned())
+        .and(warp::body::stream())
+        .then(|method, path: warp::path::Tail, query, headers, body| async move {
+            let path = path.as_str().trim_matches('/').to_owned();
+            let body = match tokio::time::timeout(BODY_PATIENCE, collect(body)).await {
+                Ok(body) => body,
+                Err(_) => Err(Fault::new(Code::BodyTooSlow, "the body did not arrive in time")),
+            };
+            Incoming { method, path, query, headers, body }
+        })
+}
+
+async fn collect<B: Buf>(body: impl Stream<Item = Result<B, warp::Error>>) -> Result<Bytes, Fault> {
+    let mut body = std::pin::pin!(body);
+    let mut collected = BytesMut::new();
+    let mut length = 0_usize;
+    while let Some(chunk) = body.next().await {
+        let mut chunk = chunk.map_err(|_| Fault::new(Code::BadRequest, "the body broke off"))?;
+        length = length.saturating_add(chunk.remaining());
+        if length > DRAIN_LIMIT {
+            break;
+        }
+        if length <= BODY_LIMIT {
+            collected.extend_from_slice(&chunk.copy_to_bytes(chunk.remaining()));
+        }
+    }
+    if length > BODY_LIMIT {
+        return Err(Fault::new(Code::BodyTooLarge, format!("the body has more than {BODY_LIMIT} bytes")));
+    }
+    Ok(collected.freeze())
+}
+
+/// `/api/<function>[/...]`: requests that the host passes on from outside.
+async fn http_door(app: App, incoming: Incoming) -> Reply {
+    let (name, path) = incoming.path.split_once('/').unwrap_or((&incoming.path, ""));
+    let invocation = Invocation::begin(name, &incoming.headers);
+    let function = Function::named(name).filter(|function| matches!(function.trigger(), Trigger::Http { .. }));
+    let Some(function) = function else {
+        return invocation.refuse(&Fault::new(Code::UnknownFunction, "no such route"));
+    };
+    let request = match incoming.body {
+        Ok(body) => Request {
+            invocation_id: invocation.id.clone(),
+            method: incoming.method.to_string(),
+            path: path.to_owned(),
+            raw_query: incoming.query,
+            headers: plain_headers(&incoming.headers),
+            body,
+        },
+        Err(fault) => return invocation.refuse_for(&app, function, fault),
+    };
+    if let Trigger::Http { method, .. } = function.trigger()
+        && request.method != method
+    {
+        let fault = Fault::new(Code::WrongMethod, format!("{name} answers {method} only"));
+        return invocation.refuse_for(&app, function, fault).with("allow", method);
+    }
+    let app = app.correlated(&invocation.id);
+    let now = app.clock.now();
+    let answered = guarded(functions::answer(&app, function, &request, now)).instrument(invocation.span.clone()).await;
+    match answered {
+        Ok((answer, fault)) => {
+            let Answer { reply, then } = answer;
+            invocation.end(reply.status, fault.as_ref());
+            afterwards(&app, then, &invocation.span);
+            reply
+        }
+        Err(fault) => invocation.refuse_for(&app, function, fault),
+    }
+}
+
+/// `POST /<function>`: the host's queue and timer triggers. Never an empty body: the invocation would hang.
+async fn host_door(app: App, incoming: Incoming) -> Reply {
+    let name = incoming.path.clone();
+    let invocation = Invocation::begin(&name, &incoming.headers);
+    let function = Function::named(&name).filter(|function| !matches!(function.trigger(), Trigger::Http { .. }));
+    let Some(function) = function else {
+        return invocation.refuse(&Fault::new(Code::UnknownFunction, "no such function"));
+    };
+    let body = match incoming.body {
+        Ok(body) => body,
+        Err(fault) => return invocation.refuse(&fault),
+    };
+    let app = app.correlated(&invocation.id);
+    let now = app.clock.now();
+    let run = guarded(functions::triggered(&app, function, &body, now)).instrument(invocation.span.clone()).await;
+    match run.and_then(|result| result) {
+        Ok(()) => {
+            invocation.end(200, None);
+            Reply::new(200, "application/json", DONE)
+        }
+        Err(fault) => invocation.refuse(&fault),
+    }
+}
+
+/// Tries the duties that a function has just added, after its answer: on a warm instance a buyer sees the result in a
+/// second, where a cold queue function may need a minute to start.
+fn afterwards(app: &App, then: Vec<Doorbell>, span: &Span) {
+    for doorbell in then {
+        let Ok(permit) = app.afterwards.clone().try_acquire_owned() else {
+            tracing::info!(subscription_id = %doorbell.subscription, "too busy to try at once; the bell will ring");
+            return;
+        };
+        let app = app.clone();
+        let work = async move {
+            let _permit = permit;
+            let result = guarded(functions::discharge(&app, &doorbell)).await.and_then(|result| result);
+            if let Err(fault) = result {
+                tracing::warn!(subscription_id = %doorbell.subscription, code = %fault.code, "{}", fault.private);
+            }
+        };
+        #[expect(clippy::disallowed_methods, reason = "the one place where work outlives its request")]
+        tokio::spawn(work.instrument(span.clone()));
+    }
+}
+
+/// One invocation, for the log.
+struct Invocation {
+    id: String,
+    span: Span,
+    begun: Instant,
+}
+
+impl Invocation {
+    fn begin(function: &str, headers: &HeaderMap) -> Self {
+        let given = headers.get(INVOCATION_ID).and_then(|value| value.to_str().ok());
+        let sane = |id: &&str| {
+            id.len() <= INVOCATION_ID_LENGTH && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+        };
+        let id = given.filter(sane).map_or_else(|| uuid::Uuid::new_v4().to_string(), str::to_owned);
+        // Only names of ours are logged: a path may hold anything.
+        let function = Function::named(function).map_or("unknown", Function::name);
+        let span =
+            tracing::info_span!("invocation", function, invocation_id = id, subscription_id = tracing::field::Empty);
+        Self { id, span, begun: Instant::now() }
+    }
+
+    /// Logs how the invocation ended: once, with everything an operator needs.
+    fn end(&self, status: u16, fault: Option<&Fault>) {
+        let duration_ms = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let _in_span = self.span.enter();
+        match fault {
+            None => tracing::info!(status, duration_ms, "answered"),
+            Some(fault) if fault.code.status() < 500 => {
+                tracing::warn!(status, duration_ms, code = %fault.code, "refused: {}", fault.private);
+            }
+            Some(fault) => tracing::error!(status, duration_ms, code = %fault.code, "failed: {}", fault.private),
+        }
+    }
+
+    fn refuse(&self, fault: &Fault) -> Reply {
+        self.end(fault.code.status(), Some(fault));
+        problem(fault.code, &self.id)
+    }
+
+    fn refuse_for(&self, app: &App, function: Function, fault: Fault) -> Reply {
+        self.end(fault.code.status(), Some(&fault));
+        functions::refuse(app, function, &self.id, fault.into())
+    }
+}
+
+/// Turns a panic into a fault: the caller gets an answer, and the process lives.
+async fn guarded<T>(work: impl Future<Output = T>) -> Result<T, Fault> {
+    AssertUnwindSafe(work).catch_unwind().await.map_err(|panic| {
+        let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+        let text = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+        Fault::new(Code::Internal, format!("panicked: {text}"))
+    })
+}
+
+async fn unroutable(rejection: Rejection) -> Result<Response<String>, Infallible> {
+    let wrong_method = rejection.find::<warp::reject::MethodNotAllowed>().is_some();
+    let code = if wrong_method { Code::WrongMethod } else { Code::UnknownFunction };
+    Ok(encode(problem(code, "")))
+}
+
+fn plain_headers(headers: &HeaderMap) -> Vec<(String, String)> {
+    let text = |value: &warp::http::HeaderValue| value.to_str().ok().map(str::to_owned);
+    headers.iter().filter_map(|(name, value)| Some((name.as_str().to_owned(), text(value)?))).collect()
+}
+
+fn encode(reply: Reply) -> Response<String> {
+    let mut response = Response::builder().status(reply.status);
+    for (name, value) in reply.headers {
+        response = response.header(name, value);
+    }
+    response.body(reply.body).unwrap_or_else(|_| {
+        let mut failed = Response::new(String::new());
+        *failed.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+        failed
+    })
+}

@@ -1,0 +1,118 @@
+//! Records in this process, for `fulfillment dev` and tests: the same forms, versions and conflicts as real storage.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use time::OffsetDateTime;
+
+use super::record::{self, Row};
+use super::{Etag, PAGE_LIMIT, Page, StoreError, Stored};
+use crate::mishap::{Mishap, Mishaps};
+use crate::subscription::{Subscription, SubscriptionId};
+
+/// The most records held: a developer's machine never needs more, and a runaway script ends in a clear error.
+pub const RECORDS_LIMIT: usize = 200_000;
+
+/// An in-memory store; clones share their records.
+#[derive(Clone, Debug, Default)]
+pub struct Memory {
+    rows: Arc<Mutex<BTreeMap<SubscriptionId, Versioned>>>,
+    mishaps: Mishaps,
+}
+
+#[derive(Clone, Debug)]
+struct Versioned {
+    row: Row,
+    version: u64,
+}
+
+impl Memory {
+    /// An empty store that meets the given mishaps.
+    pub fn new(mishaps: Mishaps) -> Self {
+        Self { rows: Arc::default(), mishaps }
+    }
+
+    /// The same records, past all mishaps: for whoever only looks.
+    #[must_use]
+    pub fn calm(&self) -> Self {
+        Self { rows: self.rows.clone(), mishaps: Mishaps::default() }
+    }
+
+    pub(super) async fn load(&self, id: &SubscriptionId) -> Result<Option<Stored>, StoreError> {
+        self.begin().await?;
+        let found = self.rows().get(id).cloned();
+        found
+            .map(|Versioned { row, version }| {
+                Ok(Stored { subscription: record::decode(id, &row)?, etag: Etag(version.to_string()) })
+            })
+            .transpose()
+    }
+
+    pub(super) async fn save(&self, subscription: &Subscription, expected: Option<&Etag>) -> Result<Etag, StoreError> {
+        let mishap = self.begin().await?;
+        if mishap == Some(Mishap::LostRace) {
+            return Err(StoreError::Conflict);
+        }
+        let row = record::encode(subscription)?;
+        let version = self.replace(&subscription.id, row, expected)?;
+        self.mishaps.end(mishap).await;
+        match mishap {
+            Some(Mishap::Unanswered) => Err(StoreError::Unavailable("the answer was lost".to_owned())),
+            _ => Ok(Etag(version.to_string())),
+        }
+    }
+
+    fn replace(&self, id: &SubscriptionId, row: Row, expected: Option<&Etag>) -> Result<u64, StoreError> {
+        let mut rows = self.rows();
+        let stored = rows.get(id).map(|stored| stored.version);
+        if stored.map(|version| version.to_string()).as_deref() != expected.map(|etag| etag.0.as_str()) {
+            return Err(StoreError::Conflict);
+        }
+        if stored.is_none() && rows.len() >= RECORDS_LIMIT {
+            return Err(StoreError::Unavailable(format!("the memory store is full: {RECORDS_LIMIT} records")));
+        }
+        let version = stored.unwrap_or_default() + 1;
+        rows.insert(id.clone(), Versioned { row, version });
+        Ok(version)
+    }
+
+    pub(super) async fn due(&self, now: OffsetDateTime) -> Result<Vec<Subscription>, StoreError> {
+        self.begin().await?;
+        let mut due: Vec<_> = self
+            .rows()
+            .iter()
+            .filter_map(|(id, stored)| stored.row.due.filter(|due| *due <= now).map(|due| (due, id.clone())))
+            .collect();
+        due.sort();
+        due.truncate(PAGE_LIMIT);
+        let rows = self.rows();
+        due.iter().filter_map(|(_, id)| rows.get(id).map(|stored| record::decode(id, &stored.row))).collect()
+    }
+
+    pub(super) async fn page(&self, after: Option<&SubscriptionId>) -> Result<Page, StoreError> {
+        self.begin().await?;
+        let rows = self.rows();
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let page: Vec<_> = rows.range::<SubscriptionId, _>((from, Bound::Unbounded)).take(PAGE_LIMIT + 1).collect();
+        let more = page.len() > PAGE_LIMIT;
+        let subscriptions: Vec<Subscription> = page
+            .iter()
+            .take(PAGE_LIMIT)
+            .map(|(id, stored)| record::decode(id, &stored.row))
+            .collect::<Result<_, _>>()?;
+        let next = subscriptions.last().filter(|_| more).map(|last| last.id.clone());
+        Ok(Page { subscriptions, next })
+    }
+
+    async fn begin(&self) -> Result<Option<Mishap>, StoreError> {
+        match self.mishaps.begin().await {
+            Some(Mishap::Refused) => Err(StoreError::Unavailable("refused".to_owned())),
+            mishap => Ok(mishap),
+        }
+    }
+
+    fn rows(&self) -> MutexGuard<'_, BTreeMap<SubscriptionId, Versioned>> {
+        self.rows.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,234 @@
+//! Stories of the built program as a process: started as people and as the Functions host start it.
+
+use std::path::{Path, PathBuf};
+use std::process::{Output, Stdio};
+use std::time::Duration;
+
+use marketplace_fulfillment::bell::memory::Queues;
+use marketplace_fulfillment::clock::Clock;
+use marketplace_fulfillment::dev::host::{self, Event, Framing, Handler, Host, Patience};
+use marketplace_fulfillment::dev::simulator::{self, Purchase, Simulator};
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
+use tokio::net::TcpListener;
+use tokio::process::{Child, ChildStdout, Command};
+use url::Url;
+
+use crate::visitor::Visitor;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_fulfillment");
+
+/// How long a process may take for what it does in a second.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The program with these arguments, and nothing in its environment but what is given.
+fn program(arguments: &[&str], environment: &[(&str, &str)]) -> Command {
+    let mut command = Command::new(PROGRAM);
+    command.args(arguments).env_clear().envs(environment.iter().copied()).current_dir(root());
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    command
+}
+
+async fn run(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
+    let output = program(arguments, environment).output();
+    tokio::time::timeout(PATIENCE, output).await.expect("the program ends").unwrap()
+}
+
+/// A running `fulfillment dev`.
+struct Running {
+    child: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+    host: String,
+    simulator: String,
+}
+
+async fn dev(arguments: &[&str]) -> Running {
+    let arguments = [&["dev", "--port", "0", "--simulator-port", "0"], arguments].concat();
+    let mut child = program(&arguments, &[]).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let ready = async {
+        loop {
+            let line = lines.next_line().await.unwrap().expect("the program gets ready");
+            if let Some(ready) = line.strip_prefix("ready: ") {
+                return ready.to_owned();
+            }
+        }
+    };
+    let ready = tokio::time::timeout(PATIENCE, ready).await.expect("the program gets ready in time");
+    let mut words = ready.split(' ');
+    let host = words.next().unwrap().to_owned();
+    assert_eq!(words.next(), Some("simulator:"), "{ready}");
+    Running { child, lines, host, simulator: words.next().unwrap().to_owned() }
+}
+
+#[tokio::test]
+async fn a_purchase_by_curl_alone_and_a_log_without_personal_data() {
+    let mut dev = dev(&[]).await;
+    let mut script = Command::new("bash");
+    script.arg(root().join("docs/purchase.sh")).args([&dev.host, &dev.simulator]).kill_on_drop(true);
+    let output = tokio::time::timeout(PATIENCE, script.output()).await.unwrap().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(said.contains("here: Subscribed, at the marketplace: Subscribed"), "{said}");
+    let subscription = said.split("subscription ").nth(1).unwrap().split_whitespace().next().unwrap().to_owned();
+
+    dev.child.start_kill().unwrap();
+    let mut log = Vec::new();
+    while let Some(line) = dev.lines.next_line().await.unwrap() {
+        log.push(line);
+    }
+    let text = log.join("\n");
+    for secret in ["fabrikam.example", "Bea", "Baker", "eyJ", "__Host-", "simulator-secret", "Bearer", "token="] {
+        assert!(!text.contains(secret), "{secret} is in the log:\n{text}");
+    }
+    let lines: Vec<Value> = log.iter().map(|line| serde_json::from_str(line).expect(line)).collect();
+    for function in ["landing", "signin", "confirm", "progress", "activate"] {
+        let told = lines.iter().find(|line| line["span"]["function"] == function && line["duration_ms"].is_u64());
+        let told = told.unwrap_or_else(|| panic!("no line of {function} in:\n{text}"));
+        assert!(told["span"]["invocation_id"].as_str().is_some_and(|id| id.len() == 36), "{told}");
+    }
+    let confirm = lines.iter().find(|line| line["span"]["function"] == "confirm" && line["duration_ms"].is_u64());
+    assert_eq!(confirm.unwrap()["span"]["subscription_id"], subscription.as_str());
+    let call = lines.iter().find(|line| line["operation"] == "activate").expect("the call to Microsoft is logged");
+    assert!(call["request_id"].is_string() && call["correlation_id"] == call["span"]["invocation_id"], "{call}");
+}
+
+#[tokio::test]
+async fn a_function_key_is_asked_for_where_it_is_wanted() {
+    let dev = dev(&["--enable-auth"]).await;
+    let refused = reqwest::get(format!("{}/api/subscriptions", dev.host)).await.unwrap();
+    assert_eq!(refused.status(), 401);
+    let health = reqwest::get(format!("{}/api/health", dev.host)).await.unwrap();
+    assert_eq!(health.status(), 200);
+}
+
+/// Arguments, environment, and what the one sentence on stderr must say.
+type Start<'a> = (&'a [&'a str], &'a [(&'a str, &'a str)], &'a str);
+
+/// The exit code is never 0: the Functions host
+/// does not start a handler again that exited with 0.
+#[tokio::test]
+async fn a_start_that_cannot_be_says_why() {
+    let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let table: &[Start<'_>] = &[
+        (&["serve"], &[], "FUNCTIONS_CUSTOMHANDLER_PORT"),
+        (&["serve"], &[("FUNCTIONS_CUSTOMHANDLER_PORT", "x")], "FUNCTIONS_CUSTOMHANDLER_PORT"),
+        (&["serve"], &[("FUNCTIONS_CUSTOMHANDLER_PORT", &port)], "cannot listen"),
+        (&["serve"], &[("FUNCTIONS_CUSTOMHANDLER_PORT", "0")], "MARKETPLACE_TENANT_ID"),
+        (&["serve"], &[("FUNCTIONS_CUSTOMHANDLER_PORT", "0"), ("WEBSITE_INSTANCE_ID", "x")], "WEBSITE_INSTANCE_ID"),
+        (&["dev"], &[("WEBSITE_INSTANCE_ID", "x")], "WEBSITE_INSTANCE_ID"),
+        (&["dev", "--port", &port], &[], "--port"),
+        (&["dev", "--port", "0", "--simulator-port", &port], &[], "--simulator-port"),
+        (&["dev", "--port", "0", "--simulator-port", "0", "--app-root", "/"], &[], "host.json"),
+        (&["dev", "--port", "0", "--simulator-port", "0"], &[("OFFERS", ",")], "OFFERS"),
+        (&["unheard-of"], &[], "unheard-of"),
+        (&[], &[], "Usage"),
+    ];
+    for (arguments, environment, says) in table {
+        let output = run(arguments, environment).await;
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_ne!(output.status.code(), Some(0), "{arguments:?} {environment:?}");
+        assert!(stderr.contains(says), "{arguments:?} {environment:?}: {stderr}");
+    }
+}
+
+/// The Functions host stand-in around the built program, before a simulated marketplace; all on the machine's clock.
+struct Deployed {
+    host: Host,
+    simulator: Simulator,
+    visitor: Visitor,
+    serving: tokio::task::JoinHandle<()>,
+}
+
+impl Drop for Deployed {
+    fn drop(&mut self) {
+        self.serving.abort();
+    }
+}
+
+async fn deployed(framing: Framing) -> Deployed {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let simulator_listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let public_url = format!("http://{}/", listener.local_addr().unwrap());
+    let port = simulator_listener.local_addr().unwrap().port();
+    let base_url = Url::parse(&format!("http://127.0.0.1:{port}")).unwrap();
+    let second_base_url = Url::parse(&format!("http://localhost:{port}")).unwrap();
+    let simulator = Simulator::new(simulator::Options {
+        clock: Clock::System,
+        seed: 1,
+        base_url: base_url.clone(),
+        second_base_url: second_base_url.clone(),
+        landing_url: Url::parse(&format!("{public_url}api/landing")).unwrap(),
+    });
+    #[expect(clippy::disallowed_methods, reason = "the simulator runs beside the story")]
+    let serving = tokio::spawn(simulator.clone().serve(simulator_listener));
+    let env = [
+        ("MARKETPLACE_API_URL", format!("{base_url}api")),
+        ("MARKETPLACE_API_HOSTS", format!("127.0.0.1:{port},localhost:{port}")),
+        ("MARKETPLACE_TENANT_ID", simulator::TENANT_ID.to_owned()),
+        ("MARKETPLACE_CLIENT_ID", simulator::CLIENT_ID.to_owned()),
+        ("MARKETPLACE_CLIENT_SECRET", simulator::CLIENT_SECRET.to_owned()),
+        ("ENTRA_AUTHORITY_URL", format!("{second_base_url}entra")),
+        ("SIGNIN_CLIENT_ID", simulator::SIGNIN_CLIENT_ID.to_owned()),
+        ("OFFERS", "contoso-offer".to_owned()),
+        ("PUBLIC_URL", public_url.clone()),
+        ("PUBLISHER_NAME", "Contoso".to_owned()),
+        ("PUBLISHER_SUPPORT_URL", "https://contoso.example/help".to_owned()),
+        ("PUBLISHER_APP_URL", "https://contoso.example/app".to_owned()),
+        ("COOKIE_KEYS", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=".to_owned()),
+    ];
+    let options = host::Options {
+        app_root: root().to_owned(),
+        handler: Handler::Process {
+            program: PathBuf::from(PROGRAM),
+            args: vec!["serve".to_owned()],
+            env: env.map(|(key, value)| (key.to_owned(), value)).to_vec(),
+        },
+        queues: Queues::new(Clock::System),
+        clock: Clock::System,
+        enable_auth: None,
+        framing,
+        traceparent: true,
+        patience: Patience::default(),
+    };
+    let host = Host::start(listener, options).await.unwrap();
+    let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy().build().unwrap();
+    let visitor = Visitor::new(http, Url::parse(&public_url).unwrap());
+    Deployed { host, simulator, visitor, serving }
+}
+
+#[tokio::test]
+async fn the_built_program_serves_a_purchase_behind_the_host() {
+    let deployed = deployed(Framing::Chunked).await;
+    let bought = deployed.simulator.purchase(&Purchase::of("silver", Some(5))).unwrap();
+    let page = deployed.visitor.arrive(bought.landing_url.as_str(), "buyer").await;
+    let page = deployed.visitor.confirm(&page).await;
+    assert_eq!(page.status, 200, "{}", page.text());
+    let progress = deployed.host.url().join(&format!("/api/progress?subscription={}", bought.subscription_id)).unwrap();
+    let active = async {
+        while deployed.visitor.goto(progress.as_str()).await.json()["state"] != "active" {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, active).await.expect("active in the end, by a bell that nobody else hears");
+    let theirs = deployed.simulator.subscription(&bought.subscription_id).unwrap();
+    assert_eq!((&theirs["saasSubscriptionStatus"], &theirs["calls"]["activate"]), (&"Subscribed".into(), &1.into()));
+}
+
+/// A signal that asks for an end is not answered with exit code 0, after which the host would not start it again.
+#[tokio::test]
+async fn a_terminated_handler_is_started_again() {
+    let deployed = deployed(Framing::Sized).await;
+    let ready = |events: &[Event]| events.iter().filter(|event| **event == Event::Ready).count();
+    tokio::time::timeout(PATIENCE, deployed.host.until(|events| ready(events) == 1)).await.expect("ready");
+    let mut kill = Command::new("pkill");
+    let own = std::process::id().to_string();
+    assert!(kill.args(["-TERM", "-P", &own, "-f", "serve"]).status().await.unwrap().success());
+    tokio::time::timeout(PATIENCE, deployed.host.until(|events| ready(events) == 2)).await.expect("ready again");
+    assert_eq!(deployed.visitor.goto(deployed.host.url().join("/api/health").unwrap().as_str()).await.status, 200);
+}

@@ -1,0 +1,138 @@
+//! Settings: every problem is one sentence that names its key and the fix, and all come at once.
+
+use std::collections::BTreeMap;
+
+use marketplace_fulfillment::marketplace::CallErrorKind;
+use marketplace_fulfillment::settings::{Problems, Settings};
+
+use crate::world::World;
+
+const KEY: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+
+fn good() -> BTreeMap<&'static str, &'static str> {
+    BTreeMap::from([
+        ("MARKETPLACE_TENANT_ID", "3e6a0e0c-7f4d-4a55-9c1b-0f8d2b7c6a10"),
+        ("MARKETPLACE_CLIENT_ID", "8C2F9A44-5D1E-4B7A-A3C6-E90B1D7F2584"),
+        ("MARKETPLACE_CLIENT_SECRET", "s3cret-value"),
+        ("SIGNIN_CLIENT_ID", "b14e7d3a-62c8-49f5-8d0b-57a9c3e6f148"),
+        ("OFFERS", "contoso-offer, other-preview"),
+        ("PUBLIC_URL", "https://landing.contoso.example"),
+        ("PUBLISHER_NAME", "Contoso"),
+        ("PUBLISHER_SUPPORT_URL", "mailto:help@contoso.example"),
+        ("PUBLISHER_APP_URL", "https://app.contoso.example"),
+        ("COOKIE_KEYS", KEY),
+    ])
+}
+
+fn read(settings: &BTreeMap<&str, &str>) -> Result<Settings, Problems> {
+    Settings::read(|key| settings.get(key).map(|value| (*value).to_owned()))
+}
+
+#[test]
+fn the_least_that_is_needed_means_microsoft() {
+    let settings = read(&good()).unwrap();
+    assert_eq!(settings.marketplace.api_url.as_str(), "https://marketplaceapi.microsoft.com/api");
+    let hosts = ["marketplaceapi.microsoft.com", "main.prod.marketplaceapi.azure.com"];
+    assert_eq!(settings.marketplace.api_hosts, hosts);
+    assert_eq!(settings.entra.authority.as_str(), "https://login.microsoftonline.com/");
+    assert_eq!(settings.marketplace.client_id, "8c2f9a44-5d1e-4b7a-a3c6-e90b1d7f2584");
+    assert_eq!(settings.function_url("signin"), "https://landing.contoso.example/api/signin");
+    for (offer, served) in [
+        ("contoso-offer", true),
+        ("contoso-offer-preview", true),
+        ("Contoso-Offer", true),
+        ("other", true),
+        ("third", false),
+        ("contoso", false),
+        ("", false),
+    ] {
+        assert_eq!(settings.serves(offer), served, "{offer}");
+    }
+}
+
+/// One wrong setting, and what its one sentence must say.
+#[test]
+fn one_wrong_setting_is_one_sentence() {
+    let two_and_a_half = format!("{KEY},{KEY},{KEY}");
+    let table = [
+        ("MARKETPLACE_TENANT_ID", "", "Microsoft Entra tenant ID"),
+        ("MARKETPLACE_TENANT_ID", "contoso.onmicrosoft.com", "not a GUID"),
+        ("MARKETPLACE_CLIENT_ID", "", "Technical configuration page in Partner Center"),
+        ("MARKETPLACE_CLIENT_ID", "contoso", "Microsoft Entra application ID"),
+        ("MARKETPLACE_CLIENT_SECRET", "", "client secret of the app registration"),
+        ("MARKETPLACE_CREDENTIAL", "password", "this version knows \"secret\""),
+        ("SIGNIN_CLIENT_ID", "", "multi-tenant app registration"),
+        ("OFFERS", "", "offer ids"),
+        ("OFFERS", " , ,", "names no offer"),
+        ("PUBLIC_URL", "", "WEBSITE_HOSTNAME"),
+        ("PUBLIC_URL", "landing.contoso.example", "not a URL"),
+        ("PUBLIC_URL", "http://landing.contoso.example", "must begin with https://"),
+        ("PUBLIC_URL", "mailto:a@b.example", "must begin with https://"),
+        ("MARKETPLACE_API_URL", "http://10.0.0.1/api", "must begin with https://"),
+        ("ENTRA_AUTHORITY_URL", "ftp://x", "must begin with https://"),
+        ("PUBLISHER_NAME", " ", "buyers know you"),
+        ("PUBLISHER_SUPPORT_URL", "", "https://"),
+        ("PUBLISHER_APP_URL", "javascript:alert(1)", "must begin with https://"),
+        ("COOKIE_KEYS", "", "openssl rand -base64 32"),
+        ("COOKIE_KEYS", ",", "openssl rand -base64 32"),
+        ("COOKIE_KEYS", "c2hvcnQ=", "openssl rand -base64 32"),
+        ("COOKIE_KEYS", two_and_a_half.as_str(), "one or two"),
+    ];
+    for (key, value, says) in table {
+        let mut settings = good();
+        settings.insert(key, value);
+        let problems = read(&settings).expect_err(key).0;
+        assert_eq!(problems.len(), 1, "{key}={value:?}: {problems:?}");
+        let sentence = &problems[0];
+        assert!(sentence.starts_with(key), "{key}={value:?}: {sentence}");
+        assert!(sentence.contains(says) && sentence.ends_with('.'), "{key}={value:?}: {sentence}");
+    }
+}
+
+#[test]
+fn all_problems_come_at_once_and_hold_no_secret() {
+    let settings = BTreeMap::from([("MARKETPLACE_CLIENT_SECRET", "s3cret-value"), ("COOKIE_KEYS", "not-a-key")]);
+    let message = read(&settings).unwrap_err().to_string();
+    let keys = ["MARKETPLACE_TENANT_ID", "MARKETPLACE_CLIENT_ID", "SIGNIN_CLIENT_ID", "OFFERS", "PUBLIC_URL"];
+    for key in keys.iter().chain(&["PUBLISHER_NAME", "PUBLISHER_SUPPORT_URL", "PUBLISHER_APP_URL", "COOKIE_KEYS"]) {
+        assert!(message.contains(key), "{key} is missing in: {message}");
+    }
+    assert!(!message.contains("s3cret-value") && !message.contains("not-a-key"), "{message}");
+    let debug = format!("{:?}", read(&good()).unwrap());
+    assert!(!debug.contains("s3cret-value") && !debug.contains(KEY), "{debug}");
+}
+
+#[test]
+fn the_platform_names_the_public_url_where_nobody_set_it() {
+    for (host, url) in [
+        ("contoso.azurewebsites.net", "https://contoso.azurewebsites.net/"),
+        ("localhost:7071", "http://localhost:7071/"),
+    ] {
+        let mut settings = good();
+        settings.remove("PUBLIC_URL");
+        settings.insert("WEBSITE_HOSTNAME", host);
+        assert_eq!(read(&settings).unwrap().public_url.as_str(), url);
+    }
+}
+
+/// A setting that is well formed and wrong: what the log and the record say, in one sentence.
+#[tokio::test]
+async fn an_identity_that_entra_or_the_marketplace_refuses_names_its_setting() {
+    const OTHER: &str = "11111111-1111-1111-1111-111111111111";
+    let table = [
+        ("MARKETPLACE_CLIENT_ID", OTHER, "Partner Center"),
+        ("MARKETPLACE_TENANT_ID", OTHER, "Partner Center"),
+        ("MARKETPLACE_CLIENT_SECRET", "wrong-secret", "secret"),
+    ];
+    for (key, value, says) in table {
+        let world = World::new(&[(key, value)]).await;
+        let purchase = world.silver().await;
+        let error = world.dev.app.marketplace.resolve(&purchase.token).await.unwrap_err();
+        assert_eq!(error.kind, CallErrorKind::Credential, "{key}: {error}");
+        assert!(error.detail.contains(key) && error.detail.contains(says), "{key}: {}", error.detail);
+        assert!(!error.to_string().contains("wrong-secret"), "{error}");
+        let page = world.visitor().arrive(&purchase.landing_url, "buyer").await;
+        assert_eq!(page.status, 503, "{key}: {}", page.text());
+        assert!(!page.body.contains("MARKETPLACE"), "a buyer does not read of our settings");
+    }
+}
