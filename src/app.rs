@@ -13,6 +13,7 @@ use crate::clock::Clock;
 use crate::duty::{Duty, FIRST_BELL, Kind};
 use crate::entra::Entra;
 use crate::error::{Code, Fault};
+use crate::history::Actor;
 use crate::marketplace::Marketplace;
 use crate::outbound;
 use crate::pages::Pages;
@@ -20,7 +21,7 @@ use crate::seal::Seal;
 use crate::session::Sessions;
 use crate::settings::Settings;
 use crate::store::{Etag, Store, StoreError};
-use crate::subscription::{Actor, Applied, Event, Refusal, Snapshot, Subscription, SubscriptionId};
+use crate::subscription::{Applied, Event, Refusal, Snapshot, Subscription, SubscriptionId};
 
 /// How often a save is tried again after a lost race. Each try is a load, a call to Microsoft and a save; whoever loses
 /// five in a row leaves the duty to its next bell.
@@ -150,6 +151,7 @@ impl App {
                 return Err(Fault::new(Code::UnknownSubscription, format!("no record of {id}")));
             };
             let mut subscription = stored.subscription;
+            let told = subscription.history.total();
             let rings = match subscription.apply(event.clone(), self.clock.now()) {
                 Applied::Unchanged => return Ok(Recorded::Known(subscription)),
                 Applied::Refused(refusal) => return Ok(Recorded::Refused(refusal)),
@@ -157,6 +159,7 @@ impl App {
             };
             match self.store.save(&subscription, Some(&stored.etag)).await {
                 Ok(_) => {
+                    log_history(&subscription, told);
                     for kind in &rings {
                         self.ring(*kind, id, FIRST_BELL).await;
                     }
@@ -177,17 +180,21 @@ impl App {
         note_subscription(id);
         for _ in 0..SAVE_TRIES {
             let now = self.clock.now();
-            let (subscription, etag) = match self.store.load(id).await? {
-                None => (Subscription::discovered(id.clone(), said.clone(), Actor::Marketplace, now), None),
+            let (subscription, etag, told) = match self.store.load(id).await? {
+                None => (Subscription::discovered(id.clone(), said.clone(), Actor::Marketplace, now), None, 0),
                 Some(stored) => {
                     let mut subscription = stored.subscription;
+                    let told = subscription.history.total();
                     let read = self.marketplace.get_subscription(id).await?;
                     subscription.apply(Event::Read(Box::new(read)), self.clock.now());
-                    (subscription, Some(stored.etag))
+                    (subscription, Some(stored.etag), told)
                 }
             };
             match self.store.save(&subscription, etag.as_ref()).await {
-                Ok(_) => return Ok(subscription),
+                Ok(_) => {
+                    log_history(&subscription, told);
+                    return Ok(subscription);
+                }
                 Err(StoreError::Conflict) => {}
                 Err(error) => return Err(error.into()),
             }
@@ -224,9 +231,11 @@ impl App {
         let mut read = attempt.read;
         for _ in 0..SAVE_TRIES {
             let now = self.clock.now();
+            let told = subscription.history.total();
             apply_attempt(&mut subscription, kind, attempt.accepted, read, &attempt.otherwise, now);
             match self.store.save(&subscription, Some(&etag)).await {
                 Ok(_) => {
+                    log_history(&subscription, told);
                     self.ring_again(&subscription, kind, now).await;
                     return Ok(());
                 }
@@ -288,6 +297,17 @@ fn apply_attempt(
             Otherwise::Impossible { why } => Event::Impossible { kind, why },
         };
         subscription.apply(event, now);
+    }
+}
+
+/// Writes what has just been saved of the history to the log, which keeps it all.
+fn log_history(subscription: &Subscription, told: usize) {
+    for entry in subscription.history.since(told) {
+        tracing::info!(
+            subscription_id = %subscription.id,
+            what = entry.what.as_str(), by = entry.by.as_str(), from = entry.from, to = entry.to, why = entry.why,
+            "history"
+        );
     }
 }
 

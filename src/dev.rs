@@ -71,7 +71,7 @@ pub struct Dev {
 
 /// The setting that shows that this process runs in Azure, if there is one.
 pub fn azure_sign(environment: &BTreeMap<String, String>) -> Option<&'static str> {
-    const SIGNS: [&str; 4] = ["WEBSITE_INSTANCE_ID", "WEBSITE_SITE_NAME", "CONTAINER_NAME", "IDENTITY_ENDPOINT"];
+    const SIGNS: [&str; 4] = ["WEBSITE_INSTANCE_ID", "WEBSITE_SITE_NAME", "WEBSITE_SKU", "IDENTITY_ENDPOINT"];
     SIGNS.into_iter().find(|sign| environment.contains_key(*sign))
 }
 

@@ -9,6 +9,7 @@ pub mod duty;
 pub mod entra;
 pub mod error;
 pub mod functions;
+pub mod history;
 pub mod host;
 pub mod log;
 pub mod marketplace;

@@ -86,22 +86,13 @@ impl fmt::Debug for Attempt {
     }
 }
 
-/// A signed-in person in one browser. `Debug` does not show the id.
-#[derive(Clone, PartialEq, Eq)]
+/// A signed-in person in one browser.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Session {
-    /// New with every sign-in.
-    pub id: String,
     /// Who signed in.
     pub person: Person,
     /// When it ends, to the second, whatever the browser thinks of the cookie.
     pub expires_at: OffsetDateTime,
-}
-
-impl fmt::Debug for Session {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut shown = f.debug_struct("Session");
-        shown.field("person", &self.person).field("expires_at", &self.expires_at).finish_non_exhaustive()
-    }
 }
 
 /// Makes and reads what browsers carry.
@@ -196,19 +187,21 @@ impl Sessions {
     pub fn start(&self, person: Person, now: OffsetDateTime) -> (Session, String) {
         let shortened = |text: Option<String>| text.map(|text| shorten(&text, NAME_LENGTH));
         let person = Person { name: shortened(person.name), username: shortened(person.username), ..person };
-        let session = Session { id: random_id(), person, expires_at: to_the_second(now) + SESSION_LIFETIME };
+        let session = Session { person, expires_at: to_the_second(now) + SESSION_LIFETIME };
         let sealed = self.seal_value(SESSION_PURPOSE, &SessionWire::from(&session));
         // `Lax`: the browser comes here from Entra's and the marketplace's pages, by links and redirects.
         let cookie = host_cookie(SESSION_COOKIE, &sealed, SameSite::Lax, SESSION_LIFETIME);
         (session, cookie)
     }
 
-    /// A token for a form about this subscription, shown to this session; good for as long as the session.
+    /// A token for a form about this subscription, shown to this person; good for as long as the session in which it was
+    /// shown. It names the person and not the session: a second tab that signs in replaces the session of the first,
+    /// whose page must still work.
     pub fn form_token(&self, session: &Session, id: &SubscriptionId) -> String {
         self.seal.seal(&form_purpose(session, id), &session.expires_at.unix_timestamp().to_be_bytes())
     }
 
-    /// Checks that a form was shown to this session, about this subscription, and not too long ago.
+    /// Checks that a form was shown to the person of this session, about this subscription, and not too long ago.
     ///
     /// # Errors
     ///
@@ -224,7 +217,7 @@ impl Sessions {
         let expiry = self.seal.open(&form_purpose(session, id), token).and_then(|bytes| bytes.try_into().ok());
         let expiry = expiry.map(i64::from_be_bytes);
         match expiry {
-            None => Err(forged("the form token is not of this session and subscription")),
+            None => Err(forged("the form token is not of this person and subscription")),
             Some(expiry) if expiry <= now.unix_timestamp() => Err(forged("the form token has expired")),
             Some(_) => Ok(()),
         }
@@ -279,7 +272,8 @@ fn host_cookie(name: &str, value: &str, same_site: SameSite, lifetime: Duration)
 }
 
 fn form_purpose(session: &Session, id: &SubscriptionId) -> String {
-    format!("form {} {id}", session.id)
+    let Person { tenant_id, object_id, .. } = &session.person;
+    format!("form {tenant_id} {object_id} {id}")
 }
 
 /// Purchase tokens are base64. Other visible characters pass, but for the two that JSON would lengthen.

@@ -6,10 +6,7 @@ use std::fmt;
 use time::{Duration, OffsetDateTime};
 
 use crate::duty::{ACCEPTED_PATIENCE, Duty, Kind, Task};
-
-/// How many history entries stay on the record. The log holds all of them; forty tell a year of an ordinary
-/// subscription, and fit a table column.
-pub const HISTORY_LENGTH: usize = 40;
+use crate::history::{Actor, Entry, Happening, History};
 
 /// When a buyer who waits for the activation is told that it takes longer than usual. The documents say "a few minutes".
 pub const DELAY_NOTICE: Duration = Duration::minutes(10);
@@ -179,116 +176,6 @@ impl fmt::Debug for Snapshot {
     }
 }
 
-/// Who made something happen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Actor {
-    /// The signed-in person on the landing page.
-    Buyer,
-    /// Microsoft.
-    Marketplace,
-    /// The publisher's operator or software.
-    Publisher,
-    /// This program, on time or by rule.
-    Program,
-}
-
-/// One line of history: what happened, when, by whom, from what to what, and why.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
-    /// When.
-    pub at: OffsetDateTime,
-    /// By whom.
-    pub by: Actor,
-    /// What.
-    pub what: Happening,
-    /// The value before, where there is one.
-    pub from: Option<String>,
-    /// The value after, where there is one.
-    pub to: Option<String>,
-    /// The reason, where one was given; without personal data.
-    pub why: Option<String>,
-}
-
-/// The kinds of history entries.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Happening {
-    /// We heard of it for the first time.
-    Discovered,
-    /// Microsoft shows another status.
-    StatusChanged,
-    /// Microsoft shows another plan.
-    PlanChanged,
-    /// Microsoft shows another number of seats.
-    QuantityChanged,
-    /// A signed-in buyer confirmed the purchase.
-    Confirmed,
-    /// Microsoft received our request; it is not done yet.
-    Accepted,
-    /// A duty was found done.
-    DutyDone,
-    /// The other side proved that a duty cannot be done.
-    DutyImpossible,
-    /// A duty was tried for longer than its limit.
-    DutyFailed,
-    /// An operator ended a duty.
-    DutyEnded,
-    /// A failed duty was taken up again.
-    DutyRetried,
-    /// Microsoft said something that newer knowledge had already overtaken; it was not recorded.
-    OlderKnowledge,
-}
-
-impl Actor {
-    /// Every actor.
-    pub const ALL: [Self; 4] = [Self::Buyer, Self::Marketplace, Self::Publisher, Self::Program];
-
-    /// The word in records and answers.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Buyer => "buyer",
-            Self::Marketplace => "marketplace",
-            Self::Publisher => "publisher",
-            Self::Program => "program",
-        }
-    }
-}
-
-impl Happening {
-    /// Every kind.
-    pub const ALL: [Self; 12] = [
-        Self::Discovered,
-        Self::StatusChanged,
-        Self::PlanChanged,
-        Self::QuantityChanged,
-        Self::Confirmed,
-        Self::Accepted,
-        Self::DutyDone,
-        Self::DutyImpossible,
-        Self::DutyFailed,
-        Self::DutyEnded,
-        Self::DutyRetried,
-        Self::OlderKnowledge,
-    ];
-
-    /// The word in records and answers.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Discovered => "discovered",
-            Self::StatusChanged => "status_changed",
-            Self::PlanChanged => "plan_changed",
-            Self::QuantityChanged => "quantity_changed",
-            Self::Confirmed => "confirmed",
-            Self::Accepted => "accepted",
-            Self::DutyDone => "duty_done",
-            Self::DutyImpossible => "duty_impossible",
-            Self::DutyFailed => "duty_failed",
-            Self::DutyEnded => "duty_ended",
-            Self::DutyRetried => "duty_retried",
-            Self::OlderKnowledge => "older_knowledge",
-        }
-    }
-}
-
 /// Where a purchase stands, as a buyer sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
@@ -399,10 +286,8 @@ pub struct Subscription {
     pub activated_at: Option<OffsetDateTime>,
     /// What must still become true.
     pub duties: Vec<Duty>,
-    /// What happened, oldest first, at most [`HISTORY_LENGTH`] entries.
-    pub history: Vec<Entry>,
-    /// How many older entries are in the log only.
-    pub history_dropped: u32,
+    /// What happened.
+    pub history: History,
     /// When the record was made.
     pub created_at: OffsetDateTime,
 }
@@ -419,11 +304,10 @@ impl Subscription {
             confirmed_at: None,
             activated_at: active.then_some(now),
             duties: Vec::new(),
-            history: Vec::new(),
-            history_dropped: 0,
+            history: History::default(),
             created_at: now,
         };
-        new.note(by, Happening::Discovered, None, to, None, now);
+        new.history.note(Entry::new(by, Happening::Discovered, now).changing(None, to));
         new
     }
 
@@ -483,7 +367,9 @@ impl Subscription {
         if self.known.status.outdates(&snapshot.status) {
             let to = Some(snapshot.status.as_str().to_owned());
             let from = Some(self.known.status.as_str().to_owned());
-            return self.note_once(Happening::OlderKnowledge, from, to, now);
+            let entry = Entry::new(Actor::Marketplace, Happening::OlderKnowledge, now).changing(from, to);
+            let told = self.history.note_once(entry);
+            return if told { Applied::Changed { rings: Vec::new() } } else { Applied::Unchanged };
         }
         let before = std::mem::replace(&mut self.known, snapshot);
         self.read_at = now;
@@ -514,7 +400,7 @@ impl Subscription {
         ];
         for (what, from, to) in differences {
             if from != to {
-                self.note(Actor::Marketplace, what, from, to, None, now);
+                self.history.note(Entry::new(Actor::Marketplace, what, now).changing(from, to));
             }
         }
     }
@@ -534,7 +420,7 @@ impl Subscription {
             };
         }
         self.confirmed_at = Some(now);
-        self.note(Actor::Buyer, Happening::Confirmed, None, None, None, now);
+        self.history.note(Entry::new(Actor::Buyer, Happening::Confirmed, now));
         self.duties.push(Duty::new(Task::Activate { accepted_at: None }, now));
         Applied::Changed { rings: vec![Kind::Activate] }
     }
@@ -542,7 +428,7 @@ impl Subscription {
     fn retry(&mut self, kind: Kind, by: Actor, now: OffsetDateTime) -> Applied {
         match self.on_duty(kind, |duty, _| duty.retry(now)) {
             Applied::Changed { .. } => {
-                self.note(by, Happening::DutyRetried, None, Some(kind.to_string()), None, now);
+                self.history.note(Entry::new(by, Happening::DutyRetried, now).about(kind.to_string()));
                 Applied::Changed { rings: vec![kind] }
             }
             other => other,
@@ -554,7 +440,7 @@ impl Subscription {
             Task::Activate { accepted_at } => *accepted_at = Some(now),
         });
         if let Applied::Changed { .. } = applied {
-            self.note(Actor::Marketplace, Happening::Accepted, None, Some(kind.to_string()), None, now);
+            self.history.note(Entry::new(Actor::Marketplace, Happening::Accepted, now).about(kind.to_string()));
         }
         applied
     }
@@ -562,8 +448,8 @@ impl Subscription {
     fn defer(&mut self, kind: Kind, why: &str, after: Option<Duration>, now: OffsetDateTime) -> Applied {
         let applied = self.on_duty(kind, |duty, id| duty.defer(why, after, id.as_str(), now));
         if self.duty(kind).is_some_and(|duty| duty.failed_at == Some(now)) {
-            let why = Some(why.to_owned());
-            self.note(Actor::Program, Happening::DutyFailed, None, Some(kind.to_string()), why, now);
+            let entry = Entry::new(Actor::Program, Happening::DutyFailed, now).about(kind.to_string());
+            self.history.note(entry.because(self.duty(kind).and_then(|duty| duty.last_error.clone())));
         }
         applied
     }
@@ -585,33 +471,8 @@ impl Subscription {
             return Applied::Refused(Refusal::NoSuchDuty);
         };
         let duty = self.duties.remove(at);
-        let to = Some(format!("{kind}, attempts: {}", duty.attempts));
-        self.note(by, how, None, to, why, now);
+        let about = format!("{kind}, attempts: {}", duty.attempts);
+        self.history.note(Entry::new(by, how, now).about(about).because(why));
         Applied::Changed { rings: Vec::new() }
-    }
-
-    /// Notes something Microsoft said, unless the newest entry already says so: a lagging source repeats itself.
-    fn note_once(&mut self, what: Happening, from: Option<String>, to: Option<String>, now: OffsetDateTime) -> Applied {
-        if self.history.last().is_some_and(|last| last.what == what && last.to == to) {
-            return Applied::Unchanged;
-        }
-        self.note(Actor::Marketplace, what, from, to, None, now);
-        Applied::Changed { rings: Vec::new() }
-    }
-
-    fn note(
-        &mut self,
-        by: Actor,
-        what: Happening,
-        from: Option<String>,
-        to: Option<String>,
-        why: Option<String>,
-        now: OffsetDateTime,
-    ) {
-        self.history.push(Entry { at: now, by, what, from, to, why });
-        while self.history.len() > HISTORY_LENGTH {
-            self.history.remove(0);
-            self.history_dropped = self.history_dropped.saturating_add(1);
-        }
     }
 }

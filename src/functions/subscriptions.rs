@@ -9,7 +9,8 @@ use super::Refused;
 use crate::app::App;
 use crate::duty::Duty;
 use crate::error::{Code, Fault};
-use crate::subscription::{Entry, Party, Subscription, SubscriptionId};
+use crate::history::Entry;
+use crate::subscription::{Party, Subscription, SubscriptionId};
 use crate::web::{Reply, Request};
 
 /// `GET subscriptions` lists, with `?after=` for the next page; `GET subscriptions/{id}` shows one.
@@ -62,8 +63,8 @@ fn shown(subscription: &Subscription) -> Value {
         "confirmedAt": subscription.confirmed_at.map(moment),
         "activatedAt": subscription.activated_at.map(moment),
         "duties": subscription.duties.iter().map(duty).collect::<Vec<_>>(),
-        "history": subscription.history.iter().map(entry).collect::<Vec<_>>(),
-        "historyDropped": subscription.history_dropped,
+        "history": subscription.history.entries.iter().map(entry).collect::<Vec<_>>(),
+        "historyDropped": subscription.history.dropped,
     })
 }
 

@@ -44,7 +44,6 @@ impl AttemptWire {
 /// The form of [`Session`] in its cookie.
 #[derive(Serialize, Deserialize)]
 pub(super) struct SessionWire {
-    s: String,
     t: String,
     o: String,
     e: i64,
@@ -58,7 +57,6 @@ impl From<&Session> for SessionWire {
     fn from(session: &Session) -> Self {
         let person = session.person.clone();
         Self {
-            s: session.id.clone(),
             t: person.tenant_id,
             o: person.object_id,
             e: session.expires_at.unix_timestamp(),
@@ -72,6 +70,6 @@ impl SessionWire {
     pub(super) fn into_session(self) -> Option<Session> {
         let person = Person { tenant_id: self.t, object_id: self.o, name: self.n, username: self.u };
         let expires_at = OffsetDateTime::from_unix_timestamp(self.e).ok()?;
-        Some(Session { id: self.s, person, expires_at })
+        Some(Session { person, expires_at })
     }
 }

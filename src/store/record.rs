@@ -5,9 +5,8 @@ use time::OffsetDateTime;
 
 use super::StoreError;
 use crate::duty::{Duty, Task};
-use crate::subscription::{
-    Actor, Entry, HISTORY_LENGTH, Happening, Party, Snapshot, Status, Subscription, SubscriptionId, Term,
-};
+use crate::history::{Actor, Entry, HISTORY_LENGTH, Happening, History};
+use crate::subscription::{Party, Snapshot, Status, Subscription, SubscriptionId, Term};
 
 /// The version of the form that this program writes.
 pub const VERSION: u32 = 1;
@@ -31,7 +30,7 @@ pub struct Row {
 
 /// Writes a record.
 pub fn encode(subscription: &Subscription) -> Result<Row, StoreError> {
-    let history: Vec<EntryForm> = subscription.history.iter().map(EntryForm::from).collect();
+    let history: Vec<EntryForm> = subscription.history.entries.iter().map(EntryForm::from).collect();
     Ok(Row {
         record: column("record", &RecordForm::from(subscription))?,
         history: column("history", &history)?,
@@ -54,8 +53,10 @@ pub fn decode(id: &SubscriptionId, row: &Row) -> Result<Subscription, StoreError
         confirmed_at: record.confirmed_at,
         activated_at: record.activated_at,
         duties: record.duties.into_iter().map(Duty::from).collect(),
-        history: history.into_iter().take(HISTORY_LENGTH).map(EntryForm::read).collect::<Result<_, _>>()?,
-        history_dropped: record.history_dropped,
+        history: History {
+            entries: history.into_iter().take(HISTORY_LENGTH).map(EntryForm::read).collect::<Result<_, _>>()?,
+            dropped: record.history_dropped,
+        },
         created_at: record.created_at,
     })
 }
@@ -183,7 +184,7 @@ impl From<&Subscription> for RecordForm {
             confirmed_at: subscription.confirmed_at,
             activated_at: subscription.activated_at,
             duties: subscription.duties.iter().map(DutyForm::from).collect(),
-            history_dropped: subscription.history_dropped,
+            history_dropped: subscription.history.dropped,
             created_at: subscription.created_at,
         }
     }

@@ -1,14 +1,15 @@
 //! Stories of the activation: the marketplace refuses, fails, lags, hangs up, and the subscription is active in the end.
 
 use marketplace_fulfillment::duty::Kind;
-use marketplace_fulfillment::subscription::{Entry, Happening, Status, Subscription};
+use marketplace_fulfillment::history::{Entry, Happening};
+use marketplace_fulfillment::subscription::{Status, Subscription};
 use serde_json::json;
 use time::Duration;
 
 use crate::world::{World, story};
 
 fn done(record: &Subscription) -> &Entry {
-    let done = record.history.iter().find(|entry| entry.what == Happening::DutyDone);
+    let done = record.history.entries.iter().find(|entry| entry.what == Happening::DutyDone);
     done.unwrap_or_else(|| panic!("not done: {record:?}"))
 }
 
@@ -102,7 +103,7 @@ async fn an_activation_that_microsoft_fails_ends_as_cancelled() {
         world.settle().await;
         let record = world.record(&purchase.id).await.unwrap();
         assert_eq!(record.known.status, Status::Unsubscribed);
-        assert!(record.history.iter().any(|entry| entry.what == Happening::DutyImpossible), "{record:?}");
+        assert!(record.history.entries.iter().any(|entry| entry.what == Happening::DutyImpossible), "{record:?}");
     })
     .await;
 }
@@ -143,7 +144,7 @@ async fn an_outage_of_days_fails_the_duty_and_the_buyer_can_ask_again() {
     let record = world.record(&purchase.id).await.unwrap();
     let duty = record.duty(Kind::Activate).unwrap();
     assert!(duty.failed_at.is_some() && duty.attempts > 50, "{duty:?}");
-    assert!(record.history.iter().any(|entry| entry.what == Happening::DutyFailed));
+    assert!(record.history.entries.iter().any(|entry| entry.what == Happening::DutyFailed));
 
     world.faults(json!({})).await;
     // The purchase token is three days old by now, and so is the session: the address of our own page still leads here.

@@ -3,8 +3,9 @@
 use marketplace_fulfillment::bell::Doorbell;
 use marketplace_fulfillment::duty::Kind;
 use marketplace_fulfillment::functions;
+use marketplace_fulfillment::history::Happening;
 use marketplace_fulfillment::mishap::Mishap;
-use marketplace_fulfillment::subscription::{Happening, Status};
+use marketplace_fulfillment::subscription::Status;
 use serde_json::json;
 use time::Duration;
 
@@ -133,7 +134,7 @@ async fn a_slow_claimant_does_not_undo_what_a_faster_one_learnt() {
         assert!(stale.is_err(), "a save with an old version is refused");
         let record = world.record(&purchase.id).await.unwrap();
         assert_eq!(record.known.status, Status::Subscribed);
-        assert!(!record.history.iter().any(|entry| entry.what == Happening::OlderKnowledge), "{record:?}");
+        assert!(!record.history.entries.iter().any(|entry| entry.what == Happening::OlderKnowledge), "{record:?}");
     })
     .await;
 }

@@ -1,6 +1,7 @@
 //! Stories of the landing page: who arrives, with what, and what they see.
 
-use marketplace_fulfillment::subscription::{Happening, Status};
+use marketplace_fulfillment::history::Happening;
+use marketplace_fulfillment::subscription::Status;
 use reqwest::Method;
 use serde_json::json;
 use time::Duration;
@@ -52,9 +53,10 @@ async fn coming_twice_confirming_twice_and_two_tabs_give_one_activation() {
         let second = buyer.post_answer(&second).await;
         assert_eq!((first.status, second.status), (200, 200), "{}\n{}", first.text(), second.text());
 
-        buyer.confirm(&first).await;
-        buyer.confirm(&second).await;
-        buyer.confirm(&first).await;
+        for page in [&first, &second, &first] {
+            let page = buyer.confirm(page).await;
+            assert_eq!(page.status, 200, "{}", page.text());
+        }
         let again = buyer.arrive(&purchase.landing_url, "buyer").await;
         assert_eq!(again.status, 200);
         world.settle().await;
@@ -64,7 +66,7 @@ async fn coming_twice_confirming_twice_and_two_tabs_give_one_activation() {
         assert_eq!(world.calls(&purchase.id, "activate").await, 1);
         assert_eq!(world.records().await.len(), 1);
         let record = world.record(&purchase.id).await.unwrap();
-        let confirmed = record.history.iter().filter(|entry| entry.what == Happening::Confirmed).count();
+        let confirmed = record.history.entries.iter().filter(|entry| entry.what == Happening::Confirmed).count();
         assert_eq!(confirmed, 1, "{record:?}");
     })
     .await;

@@ -1,12 +1,11 @@
 //! The stored form of a subscription: everything survives, and nothing outgrows its column.
 
 use marketplace_fulfillment::duty::Kind;
+use marketplace_fulfillment::history::{Actor, Entry, Happening};
 use marketplace_fulfillment::store::memory::Memory;
 use marketplace_fulfillment::store::record::{COLUMN_BUDGET, Row, decode, encode};
 use marketplace_fulfillment::store::{Etag, PAGE_LIMIT, Store, StoreError};
-use marketplace_fulfillment::subscription::{
-    Actor, Event, Happening, Party, Snapshot, Status, Subscription, SubscriptionId, Term,
-};
+use marketplace_fulfillment::subscription::{Event, Party, Snapshot, Status, Subscription, SubscriptionId, Term};
 use time::macros::datetime;
 use time::{Duration, OffsetDateTime};
 
@@ -58,10 +57,9 @@ fn everything_survives_storage() {
 #[test]
 fn every_word_of_history_survives_storage() {
     let mut subscription = full();
-    let entry = subscription.history[0].clone();
+    let entry = subscription.history.entries[0].clone();
     let words = Happening::ALL.into_iter().zip(Actor::ALL.into_iter().cycle());
-    subscription.history =
-        words.map(|(what, by)| marketplace_fulfillment::subscription::Entry { what, by, ..entry.clone() }).collect();
+    subscription.history.entries = words.map(|(what, by)| Entry { what, by, ..entry.clone() }).collect();
     assert_eq!(decode(&subscription.id, &encode(&subscription).unwrap()).unwrap(), subscription);
 }
 

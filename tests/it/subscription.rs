@@ -1,9 +1,10 @@
 //! The rules of a subscription: every status met by every event, and the schedule of a duty.
 
 use marketplace_fulfillment::duty::{self, Duty, Kind, PATIENCE, Task, backoff};
+use marketplace_fulfillment::history::{Actor, HISTORY_LENGTH, Happening};
+use marketplace_fulfillment::marketplace::CALL_TIMEOUT;
 use marketplace_fulfillment::subscription::{
-    Actor, Applied, DELAY_NOTICE, Event, HISTORY_LENGTH, Happening, NEWLY_ACTIVE, Refusal, Snapshot, Stage, Status,
-    Subscription, SubscriptionId, Term,
+    Applied, DELAY_NOTICE, Event, NEWLY_ACTIVE, Refusal, Snapshot, Stage, Status, Subscription, SubscriptionId, Term,
 };
 use time::macros::datetime;
 use time::{Duration, OffsetDateTime};
@@ -156,7 +157,7 @@ fn differences_are_noted_from_what_to_what() {
     let mut subscription = known_as("Subscribed");
     let said = Snapshot { plan_id: "gold".to_owned(), quantity: None, ..snapshot("Suspended") };
     subscription.apply(Event::Read(Box::new(said)), NOW);
-    let told: Vec<_> = subscription.history[1..]
+    let told: Vec<_> = subscription.history.entries[1..]
         .iter()
         .map(|entry| (entry.what, entry.from.as_deref(), entry.to.as_deref()))
         .collect();
@@ -176,9 +177,9 @@ fn history_is_bounded_and_counts_what_it_dropped() {
     for round in 0..HISTORY_LENGTH {
         subscription.apply(read(if round % 2 == 0 { "Suspended" } else { "Subscribed" }), NOW);
     }
-    assert_eq!(subscription.history.len(), HISTORY_LENGTH);
-    assert_eq!(subscription.history_dropped, 1);
-    assert_eq!(subscription.history[0].what, Happening::StatusChanged, "the oldest entry goes first");
+    assert_eq!(subscription.history.entries.len(), HISTORY_LENGTH);
+    assert_eq!(subscription.history.dropped, 1);
+    assert_eq!(subscription.history.entries[0].what, Happening::StatusChanged, "the oldest entry goes first");
 }
 
 #[test]
@@ -205,7 +206,7 @@ fn a_duty_waits_longer_each_time_and_never_forever() {
     assert!(now - NOW >= PATIENCE && now - NOW < PATIENCE + duty::BACKOFF_CEILING);
     assert_eq!(duty.attempts, attempts);
     assert_eq!(subscription.due(), None, "a failed duty is not due");
-    assert_eq!(subscription.history.last().unwrap().what, Happening::DutyFailed);
+    assert_eq!(subscription.history.entries.last().unwrap().what, Happening::DutyFailed);
 
     assert_eq!(subscription.apply(Event::Confirmed, now), Applied::Changed { rings: vec![Kind::Activate] });
     assert_eq!(subscription.due(), Some(now), "the buyer's second confirmation takes it up again");
@@ -244,6 +245,22 @@ fn an_accepted_activation_is_not_asked_for_again_soon() {
     assert!(!subscription.should_send_activate(NOW + duty::ACCEPTED_PATIENCE - Duration::SECOND));
     assert!(subscription.should_send_activate(NOW + duty::ACCEPTED_PATIENCE));
     assert!(!known_as("PendingFulfillmentStart").should_send_activate(NOW), "nobody confirmed it");
+}
+
+/// Were one of these false, a living claimant would be overtaken, or a bell would find nothing due and be gone.
+#[test]
+fn calls_lease_first_bell_and_redelivery_fit_together() {
+    let calls = Duration::try_from(CALL_TIMEOUT * 3).unwrap();
+    assert!(calls < duty::LEASE, "an attempt makes three calls");
+    assert!(duty::LEASE < duty::FIRST_BELL, "the first bell rings when a dead claimant's lease is over");
+    let host: serde_json::Value = serde_json::from_str(include_str!("../../host.json")).unwrap();
+    let redelivery = host["extensions"]["queues"]["visibilityTimeout"].as_str().unwrap();
+    let [hours, minutes, seconds] = redelivery.split(':').map(|part| part.parse().unwrap()).collect::<Vec<_>>()[..]
+    else {
+        panic!("{redelivery} is not hh:mm:ss");
+    };
+    let redelivery = Duration::hours(hours) + Duration::minutes(minutes) + Duration::seconds(seconds);
+    assert_eq!(redelivery, duty::FIRST_BELL, "a failed invocation comes back when its own lease is over");
 }
 
 #[test]

@@ -1,0 +1,183 @@
+//! What happened to a subscription, when, by whom, from what to what, and why. Pure.
+
+use time::OffsetDateTime;
+
+/// How many history entries stay on the record. The log holds all of them; forty tell a year of an ordinary
+/// subscription, and fit a table column.
+pub const HISTORY_LENGTH: usize = 40;
+
+/// Who made something happen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Actor {
+    /// The signed-in person on the landing page.
+    Buyer,
+    /// Microsoft.
+    Marketplace,
+    /// The publisher's operator or software.
+    Publisher,
+    /// This program, on time or by rule.
+    Program,
+}
+
+/// One line of history: what happened, when, by whom, from what to what, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// When.
+    pub at: OffsetDateTime,
+    /// By whom.
+    pub by: Actor,
+    /// What.
+    pub what: Happening,
+    /// The value before, where there is one.
+    pub from: Option<String>,
+    /// The value after, where there is one.
+    pub to: Option<String>,
+    /// The reason, where one was given; without personal data.
+    pub why: Option<String>,
+}
+
+/// The kinds of history entries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Happening {
+    /// We heard of it for the first time.
+    Discovered,
+    /// Microsoft shows another status.
+    StatusChanged,
+    /// Microsoft shows another plan.
+    PlanChanged,
+    /// Microsoft shows another number of seats.
+    QuantityChanged,
+    /// A signed-in buyer confirmed the purchase.
+    Confirmed,
+    /// Microsoft received our request; it is not done yet.
+    Accepted,
+    /// A duty was found done.
+    DutyDone,
+    /// The other side proved that a duty cannot be done.
+    DutyImpossible,
+    /// A duty was tried for longer than its limit.
+    DutyFailed,
+    /// An operator ended a duty.
+    DutyEnded,
+    /// A failed duty was taken up again.
+    DutyRetried,
+    /// Microsoft said something that newer knowledge had already overtaken; it was not recorded.
+    OlderKnowledge,
+}
+
+impl Actor {
+    /// Every actor.
+    pub const ALL: [Self; 4] = [Self::Buyer, Self::Marketplace, Self::Publisher, Self::Program];
+
+    /// The word in records and answers.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Buyer => "buyer",
+            Self::Marketplace => "marketplace",
+            Self::Publisher => "publisher",
+            Self::Program => "program",
+        }
+    }
+}
+
+impl Happening {
+    /// Every kind.
+    pub const ALL: [Self; 12] = [
+        Self::Discovered,
+        Self::StatusChanged,
+        Self::PlanChanged,
+        Self::QuantityChanged,
+        Self::Confirmed,
+        Self::Accepted,
+        Self::DutyDone,
+        Self::DutyImpossible,
+        Self::DutyFailed,
+        Self::DutyEnded,
+        Self::DutyRetried,
+        Self::OlderKnowledge,
+    ];
+
+    /// The word in records and answers.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Discovered => "discovered",
+            Self::StatusChanged => "status_changed",
+            Self::PlanChanged => "plan_changed",
+            Self::QuantityChanged => "quantity_changed",
+            Self::Confirmed => "confirmed",
+            Self::Accepted => "accepted",
+            Self::DutyDone => "duty_done",
+            Self::DutyImpossible => "duty_impossible",
+            Self::DutyFailed => "duty_failed",
+            Self::DutyEnded => "duty_ended",
+            Self::DutyRetried => "duty_retried",
+            Self::OlderKnowledge => "older_knowledge",
+        }
+    }
+}
+
+/// The history of one subscription: bounded here, complete in the log.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct History {
+    /// Oldest first, at most [`HISTORY_LENGTH`].
+    pub entries: Vec<Entry>,
+    /// How many older entries are in the log only.
+    pub dropped: u32,
+}
+
+impl Entry {
+    /// An entry without values and reason.
+    pub fn new(by: Actor, what: Happening, at: OffsetDateTime) -> Self {
+        Self { at, by, what, from: None, to: None, why: None }
+    }
+
+    /// The value before and after.
+    #[must_use]
+    pub fn changing(self, from: Option<String>, to: Option<String>) -> Self {
+        Self { from, to, ..self }
+    }
+
+    /// What it is about.
+    #[must_use]
+    pub fn about(self, to: impl Into<String>) -> Self {
+        Self { to: Some(to.into()), ..self }
+    }
+
+    /// The reason.
+    #[must_use]
+    pub fn because(self, why: Option<String>) -> Self {
+        Self { why, ..self }
+    }
+}
+
+impl History {
+    /// How many entries there ever were.
+    pub fn total(&self) -> usize {
+        self.entries.len() + usize::try_from(self.dropped).unwrap_or(usize::MAX)
+    }
+
+    /// The entries after the first `total`, as far as they are still here.
+    pub fn since(&self, total: usize) -> &[Entry] {
+        let new = self.total().saturating_sub(total).min(self.entries.len());
+        &self.entries[self.entries.len() - new..]
+    }
+
+    /// Adds an entry; the oldest makes room for it.
+    pub(crate) fn note(&mut self, entry: Entry) {
+        self.entries.push(entry);
+        while self.entries.len() > HISTORY_LENGTH {
+            self.entries.remove(0);
+            self.dropped = self.dropped.saturating_add(1);
+        }
+    }
+
+    /// Adds an entry, unless the newest already says the same: a source that lags repeats itself. Answers whether it
+    /// was added.
+    pub(crate) fn note_once(&mut self, entry: Entry) -> bool {
+        let said = self.entries.last().is_some_and(|last| last.what == entry.what && last.to == entry.to);
+        if !said {
+            self.note(entry);
+        }
+        !said
+    }
+}
