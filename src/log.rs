@@ -21,6 +21,12 @@ pub fn start(filter: Option<&str>) {
         .with_env_filter(filter.unwrap_or_else(|| EnvFilter::new(DEFAULT_FILTER)))
         .with_writer(BoxMakeWriter::new(io::stdout))
         .finish();
+    std::panic::set_hook(Box::new(|panic| {
+        // A message that was put together may hold anything, personal data included; a constant one cannot.
+        let constant = panic.payload().downcast_ref::<&str>().copied().unwrap_or("a message that is not logged");
+        let location = panic.location().map(ToString::to_string);
+        tracing::error!(location, "panicked: {constant}");
+    }));
     // A second start in one process keeps the first log, which is what a second start wants.
     let _ = tracing::subscriber::set_global_default(subscriber);
 }

@@ -46,6 +46,19 @@ struct Running {
     simulator: String,
 }
 
+impl Running {
+    /// Ends the program. Everything that it wrote to stdout, as text and line by line.
+    async fn log(&mut self) -> (String, Vec<Value>) {
+        self.child.start_kill().unwrap();
+        let mut log = Vec::new();
+        while let Some(line) = self.lines.next_line().await.unwrap() {
+            log.push(line);
+        }
+        let lines = log.iter().map(|line| serde_json::from_str(line).expect(line)).collect();
+        (log.join("\n"), lines)
+    }
+}
+
 async fn dev(arguments: &[&str]) -> Running {
     let arguments = [&["dev", "--port", "0", "--simulator-port", "0"], arguments].concat();
     let mut child = program(&arguments, &[]).spawn().unwrap();
@@ -76,16 +89,10 @@ async fn a_purchase_by_curl_alone_and_a_log_without_personal_data() {
     assert!(said.contains("here: Subscribed, at the marketplace: Subscribed"), "{said}");
     let subscription = said.split("subscription ").nth(1).unwrap().split_whitespace().next().unwrap().to_owned();
 
-    dev.child.start_kill().unwrap();
-    let mut log = Vec::new();
-    while let Some(line) = dev.lines.next_line().await.unwrap() {
-        log.push(line);
-    }
-    let text = log.join("\n");
+    let (text, lines) = dev.log().await;
     for secret in ["fabrikam.example", "Bea", "Baker", "eyJ", "__Host-", "simulator-secret", "Bearer", "token="] {
         assert!(!text.contains(secret), "{secret} is in the log:\n{text}");
     }
-    let lines: Vec<Value> = log.iter().map(|line| serde_json::from_str(line).expect(line)).collect();
     for function in ["landing", "signin", "confirm", "progress", "activate"] {
         let told = lines.iter().find(|line| line["span"]["function"] == function && line["duration_ms"].is_u64());
         let told = told.unwrap_or_else(|| panic!("no line of {function} in:\n{text}"));
@@ -95,6 +102,45 @@ async fn a_purchase_by_curl_alone_and_a_log_without_personal_data() {
     assert_eq!(confirm.unwrap()["span"]["subscription_id"], subscription.as_str());
     let call = lines.iter().find(|line| line["operation"] == "activate").expect("the call to Microsoft is logged");
     assert!(call["request_id"].is_string() && call["correlation_id"] == call["span"]["invocation_id"], "{call}");
+}
+
+/// What a browser or a stranger does wrong, and the code under which the log tells why.
+#[tokio::test]
+async fn the_log_says_why_somebody_was_refused_and_nothing_of_who_it_was() {
+    let mut dev = dev(&[]).await;
+    let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy().build().unwrap();
+    let url = |path: &str| Url::parse(&format!("{}{path}", dev.host)).unwrap();
+    let visitor = || Visitor::new(http.clone(), url("/"));
+    let order = serde_json::json!({ "offerId": "contoso-offer", "planId": "silver", "quantity": 5 });
+    let bought = http.post(format!("{}/simulator/purchases", dev.simulator)).json(&order).send().await.unwrap();
+    let bought: Value = bought.json().await.unwrap();
+    let landing = bought["landingUrl"].as_str().unwrap();
+
+    let stranger = visitor().arrive(landing, "stranger").await;
+    assert_eq!(stranger.status, 403);
+    let broken = visitor().arrive(url("/api/landing?token=bm90IGEgdG9rZW4=").as_str(), "buyer").await;
+    assert_eq!(broken.status, 400);
+    let forger = visitor();
+    let authorize = forger.goto(landing).await.location().unwrap();
+    let mut answer = forger.sign_in(&authorize, "buyer").await;
+    answer.fields[0].1.push('x');
+    assert_eq!(forger.post_answer(&answer).await.status, 401);
+    let buyer = visitor();
+    let page = buyer.arrive(landing, "buyer").await;
+    assert_eq!(buyer.confirm_with(&page, &[("sec-fetch-site", "cross-site")]).await.status, 403);
+    let large = http.post(url("/api/confirm")).body("x".repeat(10_000_000)).send().await.unwrap();
+    assert_eq!(large.status(), 413);
+
+    let (log, lines) = dev.log().await;
+    for code in ["wrong_person", "token_refused", "signin_failed", "forged_form", "body_too_large"] {
+        let told = lines.iter().find(|line| line["code"] == code);
+        let message = told.unwrap_or_else(|| panic!("no line with {code} in:\n{log}"))["message"].as_str().unwrap();
+        assert!(message.starts_with("refused: ") && message.len() > 30, "{code}: {message}");
+    }
+    let token = bought["token"].as_str().unwrap();
+    for secret in ["fabrikam", "northwind", "Bea", "Sam", "eyJ", "__Host-", token, "bm90IGEgdG9rZW4", "token="] {
+        assert!(!log.contains(secret), "{secret} is in the log:\n{log}");
+    }
 }
 
 #[tokio::test]
@@ -143,6 +189,8 @@ struct Deployed {
     simulator: Simulator,
     visitor: Visitor,
     serving: tokio::task::JoinHandle<()>,
+    /// Holds the handler's process id, in the file `pid`.
+    folder: tempfile::TempDir,
 }
 
 impl Drop for Deployed {
@@ -167,6 +215,7 @@ async fn deployed(framing: Framing) -> Deployed {
     });
     #[expect(clippy::disallowed_methods, reason = "the simulator runs beside the story")]
     let serving = tokio::spawn(simulator.clone().serve(simulator_listener));
+    let folder = tempfile::tempdir().unwrap();
     let env = [
         ("MARKETPLACE_API_URL", format!("{base_url}api")),
         ("MARKETPLACE_API_HOSTS", format!("127.0.0.1:{port},localhost:{port}")),
@@ -181,12 +230,14 @@ async fn deployed(framing: Framing) -> Deployed {
         ("PUBLISHER_SUPPORT_URL", "https://contoso.example/help".to_owned()),
         ("PUBLISHER_APP_URL", "https://contoso.example/app".to_owned()),
         ("COOKIE_KEYS", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=".to_owned()),
+        ("PID_FILE", folder.path().join("pid").to_str().unwrap().to_owned()),
     ];
     let options = host::Options {
         app_root: root().to_owned(),
         handler: Handler::Process {
-            program: PathBuf::from(PROGRAM),
-            args: vec!["serve".to_owned()],
+            // The shell becomes the program, after it has told its process id.
+            program: PathBuf::from("/bin/sh"),
+            args: ["-c", "echo $$ >\"$PID_FILE\"; exec \"$0\" serve", PROGRAM].map(str::to_owned).to_vec(),
             env: env.map(|(key, value)| (key.to_owned(), value)).to_vec(),
         },
         queues: Queues::new(Clock::System),
@@ -199,7 +250,7 @@ async fn deployed(framing: Framing) -> Deployed {
     let host = Host::start(listener, options).await.unwrap();
     let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy().build().unwrap();
     let visitor = Visitor::new(http, Url::parse(&public_url).unwrap());
-    Deployed { host, simulator, visitor, serving }
+    Deployed { host, simulator, visitor, serving, folder }
 }
 
 #[tokio::test]
@@ -226,9 +277,8 @@ async fn a_terminated_handler_is_started_again() {
     let deployed = deployed(Framing::Sized).await;
     let ready = |events: &[Event]| events.iter().filter(|event| **event == Event::Ready).count();
     tokio::time::timeout(PATIENCE, deployed.host.until(|events| ready(events) == 1)).await.expect("ready");
-    let mut kill = Command::new("pkill");
-    let own = std::process::id().to_string();
-    assert!(kill.args(["-TERM", "-P", &own, "-f", "serve"]).status().await.unwrap().success());
+    let handler = std::fs::read_to_string(deployed.folder.path().join("pid")).unwrap();
+    assert!(Command::new("kill").args(["-TERM", handler.trim()]).status().await.unwrap().success());
     tokio::time::timeout(PATIENCE, deployed.host.until(|events| ready(events) == 2)).await.expect("ready again");
     assert_eq!(deployed.visitor.goto(deployed.host.url().join("/api/health").unwrap().as_str()).await.status, 200);
 }

@@ -1,8 +1,10 @@
 //! Handlers that start, die and are started again, by the rules for exit codes.
 
+use std::fs::File;
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use marketplace_fulfillment::dev::host::{Ended, Event, InProcess, Level};
 use warp::Filter;
@@ -65,18 +67,16 @@ fn half_an_hour_of_quiet_forgives_earlier_deaths() {
                 "mkfifo die; echo x >> starts; [ $(wc -l < starts) -le 2 ] && exit 1; read word < die; exit 1",
             ))
             .await;
-        let die = async || {
-            let pipe = stage.folder.path().join("die");
-            tokio::task::spawn_blocking(move || std::fs::write(pipe, "now\n")).await.unwrap().unwrap();
-        };
         host.until(|events| ends(events).len() == 2).await;
+        // Open at both ends, so that writing never waits for a handler.
+        let mut pipe = File::options().read(true).write(true).open(stage.folder.path().join("die")).unwrap();
         stage.hands.advance(time::Duration::minutes(30));
         for deaths in 3..=4 {
-            die().await;
+            pipe.write_all(b"now\n").unwrap();
             host.until(|events| ends(events).len() == deaths).await;
         }
         assert!(!is_stopped(&host.events()));
-        die().await;
+        pipe.write_all(b"now\n").unwrap();
         host.until(is_stopped).await;
         assert_eq!(starts(&host), 5);
     });
@@ -89,8 +89,10 @@ fn exit_code_200_asks_for_a_restart_and_0_for_none() {
         let host = stage.start(script("echo x >> starts; [ $(wc -l < starts) -le 5 ] && exit 200; exit 0")).await;
         host.until(|events| ends(events).last() == Some(&Ended::Exited(0))).await;
         assert_eq!(ends(&host.events())[..5], [Ended::Exited(200); 5]);
+        let asked = Instant::now();
         let response = client().get(host.url().join("/api/page").unwrap()).send().await.unwrap();
         assert_eq!(response.status(), 502, "the host believes that the handler is there");
+        assert!(asked.elapsed() > Duration::from_secs(1), "and tries ten times, with growing pauses");
         assert_eq!((starts(&host), is_stopped(&host.events())), (6, false));
     });
 }

@@ -10,7 +10,7 @@ use marketplace_fulfillment::dev::host::{Ended, Event, Framing, Outcome};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
-use tokio::sync::{Barrier, mpsc};
+use tokio::sync::{Semaphore, mpsc};
 use warp::Reply;
 use warp::http::StatusCode;
 use warp::reply::Response;
@@ -161,16 +161,20 @@ fn an_empty_answer_hangs_until_the_handler_is_killed_for_it() {
     for body in ["", "null"] {
         story(async move {
             let stage = Stage::new(&[("work", queue_function())]);
+            // Two run out of time together: one kill is enough for both.
             stage.put("x");
+            stage.put("y");
             let mut options =
                 stage.options(handler(move |_| std::future::ready(answer(200, Some("application/json"), body))));
             options.patience.function = Some(SHORT);
             let host = start(options).await.unwrap();
             host.idle().await;
-            assert!(matches!(&outcomes(&host)[..], [Outcome::Failed(reason)] if reason.contains("timeout")));
+            let outcomes = outcomes(&host);
+            assert!(matches!(&outcomes[..], [Outcome::Failed(_), Outcome::Failed(_)]), "{outcomes:?}");
+            assert!(matches!(&outcomes[0], Outcome::Failed(reason) if reason.contains("timeout")), "{outcomes:?}");
             assert!(host.events().contains(&Event::Ended(Ended::Killed)));
             host.until(|events| events.iter().filter(|event| **event == Event::Ready).count() == 2).await;
-            assert_eq!((starts(&host), stage.queues.len("jobs")), (2, 1));
+            assert_eq!((starts(&host), stage.queues.len("jobs")), (2, 2));
         });
     }
 }
@@ -219,25 +223,31 @@ fn a_message_received_too_often_goes_to_poison_without_a_run() {
 fn no_more_messages_run_at_once_than_the_batch_allows() {
     story(async {
         let stage = Stage::new(&[("work", queue_function())]);
-        let (pair, running, most) =
-            (Arc::new(Barrier::new(2)), Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
-        let most_seen = Arc::clone(&most);
+        let (heard, mut hear) = mpsc::unbounded_channel();
+        let gate = Arc::new(Semaphore::new(0));
+        let opener = Arc::clone(&gate);
         let handler = handler(move |_| {
-            let (pair, running, most) = (Arc::clone(&pair), Arc::clone(&running), Arc::clone(&most));
+            let (heard, gate) = (heard.clone(), Arc::clone(&gate));
             async move {
-                most.fetch_max(running.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
-                // Nobody leaves alone, so fewer than two at once would never end.
-                pair.wait().await;
-                running.fetch_sub(1, Ordering::SeqCst);
+                heard.send(()).unwrap();
+                gate.acquire().await.unwrap().forget();
                 done()
             }
         });
-        for _ in 0..6 {
+        for _ in 0..5 {
             stage.put("x");
         }
         let host = stage.start(handler).await;
+        for left in [5, 3] {
+            hear.recv().await.unwrap();
+            hear.recv().await.unwrap();
+            let received = stage.queues.peek("jobs").iter().filter(|message| message.dequeue_count == 1).count();
+            assert_eq!((stage.queues.len("jobs"), received, host.in_flight()), (left, 2, 2));
+            opener.add_permits(2);
+        }
+        opener.add_permits(1);
         host.idle().await;
-        assert_eq!((most_seen.load(Ordering::SeqCst), stage.queues.len("jobs")), (2, 0));
+        assert_eq!((invocations(&host).len(), stage.queues.len("jobs")), (5, 0));
     });
 }
 
