@@ -263,7 +263,11 @@ impl App {
                 subscription_id = %subscription.id, %kind,
                 "the duty failed: nobody tries again until an operator or the buyer asks for it"
             ),
-            Some(Some(due)) => self.ring(kind, &subscription.id, due - now).await,
+            Some(Some(due)) => {
+                let delay = due - now;
+                tracing::info!(subscription_id = %subscription.id, %kind, %delay, "the duty is put off");
+                self.ring(kind, &subscription.id, delay).await;
+            }
         }
     }
 

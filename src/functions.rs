@@ -113,13 +113,6 @@ impl Function {
             Self::Sweep => Trigger::Timer,
         }
     }
-
-    /// The function that discharges duties of this kind.
-    pub fn for_duty(kind: Kind) -> Self {
-        match kind {
-            Kind::Activate => Self::Activate,
-        }
-    }
 }
 
 /// Answers an HTTP request to `function`. A refusal is answered too, as a page or as JSON, and returned for the log.

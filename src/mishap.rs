@@ -16,6 +16,8 @@ pub enum Mishap {
     Refused,
     /// It is done, and the answer is an error all the same.
     Unanswered,
+    /// It panics, as code with a fault does; nothing was done.
+    Panics,
     /// The process dies before the deed: the operation never returns.
     DiesBefore,
     /// The process dies after the deed: the operation never returns.
@@ -55,8 +57,10 @@ impl Mishaps {
     /// Takes the entry of the operation that begins now. Does not return where the process dies before the deed.
     pub(crate) async fn begin(&self) -> Option<Mishap> {
         let mishap = self.plan.lock().unwrap_or_else(PoisonError::into_inner).pop_front().flatten();
-        if mishap == Some(Mishap::DiesBefore) {
-            self.die().await;
+        match mishap {
+            Some(Mishap::DiesBefore) => self.die().await,
+            Some(Mishap::Panics) => panic!("a planned panic"),
+            _ => {}
         }
         mishap
     }

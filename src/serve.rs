@@ -74,6 +74,8 @@ pub async fn serve(app: App, listener: TcpListener) {
 /// comes back after [`REDELIVERY`], as the host would bring it.
 pub async fn hear(app: App, queues: Queues) {
     loop {
+        // Listened for before the queues are looked at, so that a bell in between is not missed.
+        let changed = queues.changed();
         let heard = Kind::ALL.into_iter().flat_map(|kind| {
             let messages = queues.receive(kind.queue(), 1, REDELIVERY);
             messages.into_iter().map(move |message| (kind, message))
@@ -98,7 +100,7 @@ pub async fn hear(app: App, queues: Queues) {
         }
         if heard.is_empty() {
             let next = queues.next_visible(&Kind::ALL.map(Kind::queue)).unwrap_or_else(|| app.clock.now() + LISTENING);
-            tokio::select! { () = app.clock.sleep_until(next) => {}, () = queues.changed() => {} }
+            tokio::select! { () = app.clock.sleep_until(next) => {}, () = changed => {} }
         }
     }
 }

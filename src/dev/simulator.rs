@@ -23,6 +23,7 @@ mod api;
 mod call;
 mod catalog;
 mod change;
+mod claims;
 mod control;
 mod door;
 mod entra;
@@ -200,12 +201,12 @@ impl Simulator {
 
     /// The claims with which `person` signs in to our application.
     pub fn id_token_claims(&self, person: &Person, nonce: &str) -> Value {
-        entra::id_token_claims(&self.0.options, person, nonce)
+        claims::id_token_claims(&self.0.options, person, nonce)
     }
 
     /// The claims of an access token that the API accepts for an hour.
     pub fn access_token_claims(&self) -> Value {
-        entra::access_token_claims(Clock::System.now())
+        claims::access_token_claims(Clock::System.now())
     }
 
     /// A token with these claims, well signed.

@@ -76,6 +76,11 @@ async fn an_answer_lost_at_each_operation() {
     at_every_operation(Mishap::Unanswered, active_once).await;
 }
 
+#[tokio::test]
+async fn a_panic_at_each_operation() {
+    at_every_operation(Mishap::Panics, active_once).await;
+}
+
 /// Whoever died may have died after Microsoft received the activation and before that was saved: then it is asked for
 /// once more, which changes nothing at Microsoft.
 #[tokio::test]
@@ -116,7 +121,34 @@ async fn of_two_claimants_one_works() {
         assert_eq!(claims.iter().flatten().count(), 1, "one claim");
         functions::discharge(app, &doorbell).await.unwrap();
         assert_eq!(world.calls(&purchase.id, "activate").await, 0, "leased: the second bell finds nothing due");
-        // The claimant never comes back; the lease ends, and a bell finds the duty again.
+        // The claimant never comes back; the lease ends, and a bell finds the duty, long before the sweep would.
+        world.pass(Duration::minutes(4)).await;
+        world.simulator("POST", "/simulator/clock", &json!({ "advance": "PT10M" })).await;
+        assert_eq!(world.calls(&purchase.id, "activate").await, 1);
+    })
+    .await;
+}
+
+/// Two snapshots cannot be put in order: whoever lost a race asks Microsoft once more.
+#[tokio::test]
+async fn after_a_lost_race_microsoft_is_read_again() {
+    // Confirming saves once; then the claim loads and saves, and the attempt saves what it found out.
+    const SAVES_WHAT_IT_FOUND: usize = 6;
+    story(async |world| {
+        for (mishap, reads) in [(None, 1), (Some(Mishap::LostRace), 2)] {
+            let purchase = world.silver().await;
+            world.faults(json!({ "activationLag": "PT0S" })).await;
+            let buyer = world.visitor();
+            let page = buyer.arrive(&purchase.landing_url, "buyer").await;
+            if let Some(mishap) = mishap {
+                world.dev.mishaps.plan(SAVES_WHAT_IT_FOUND, mishap);
+            }
+            buyer.confirm_with(&page, &[]).await;
+            world.idle().await;
+            assert!(world.dev.mishaps.is_over());
+            assert_eq!(world.calls(&purchase.id, "get-subscription").await, reads, "{mishap:?}");
+            assert_eq!(world.record(&purchase.id).await.unwrap().known.status, Status::Subscribed, "{mishap:?}");
+        }
     })
     .await;
 }

@@ -102,8 +102,11 @@ async fn the_session_spares_the_second_sign_in_and_no_url_of_ours_holds_the_toke
         let page = buyer.post_answer(&buyer.sign_in(&authorize, "buyer").await).await;
         assert_eq!(page.url.query(), Some(format!("subscription={}", purchase.id).as_str()));
 
+        assert_eq!(world.calls(&purchase.id, "get-subscription").await, 0, "the first visit makes the record");
         let again = buyer.goto(&purchase.landing_url).await;
         assert_eq!(again.status, 200, "no second sign-in: {:?}", again.location());
+        let reads = world.calls(&purchase.id, "get-subscription").await;
+        assert_eq!(reads, 1, "what Resolve said is older than the record that was loaded after it");
         assert_eq!(again.url.query(), Some(format!("subscription={}", purchase.id).as_str()));
     })
     .await;

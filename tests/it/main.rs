@@ -6,6 +6,7 @@ mod activate;
 mod browser;
 mod discharge;
 mod entra;
+mod fulfillment;
 mod host;
 mod landing;
 mod log;

@@ -1,5 +1,7 @@
 //! Stories of the custom handler's shell, spoken to as the Functions host and as the world speak to it.
 
+use marketplace_fulfillment::functions::{Function, Trigger};
+use marketplace_fulfillment::mishap::Mishap;
 use reqwest::{Body, Method};
 use serde_json::{Value, json};
 
@@ -173,6 +175,50 @@ async fn a_subscription_page_by_page() {
         let next = world.url(first["next"].as_str().unwrap());
         let last = visitor.goto(next.as_str()).await.json();
         assert_eq!((last["subscriptions"].as_array().unwrap().len(), &last["next"]), (5, &Value::Null));
+    })
+    .await;
+}
+
+/// What the host is told in `function.json`, and what the code believes, are one.
+#[test]
+fn function_json_says_what_the_code_says() {
+    for function in Function::ALL {
+        let path = format!("{}/functions/{}/function.json", env!("CARGO_MANIFEST_DIR"), function.name());
+        let described: Value = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+        let trigger = &described["bindings"][0];
+        let text = |key: &str| trigger[key].as_str().unwrap_or_else(|| panic!("{path}: no {key}")).to_owned();
+        match function.trigger() {
+            Trigger::Http { method, .. } => {
+                assert_eq!(text("type"), "httpTrigger", "{path}");
+                assert_eq!(trigger["methods"], json!([method.to_ascii_lowercase()]), "{path}");
+                let keyed = function == Function::Subscriptions;
+                assert_eq!(text("authLevel"), if keyed { "function" } else { "anonymous" }, "{path}");
+                assert_eq!(described["bindings"][1]["type"], "http", "{path}: passed through, not wrapped in JSON");
+                assert_eq!(described["bindings"].as_array().unwrap().len(), 2, "{path}");
+            }
+            Trigger::Queue(kind) => {
+                assert_eq!(text("type"), "queueTrigger", "{path}");
+                assert_eq!(text("queueName"), kind.queue(), "{path}");
+                assert_eq!(text("name"), "message", "{path}");
+                assert_eq!(text("dataType"), "binary", "{path}: nothing of the message ends in the metadata");
+            }
+            Trigger::Timer => assert_eq!(text("type"), "timerTrigger", "{path}"),
+        }
+    }
+}
+
+/// A panic is answered, told in the log by its place, and the process lives.
+#[tokio::test]
+async fn a_panic_is_an_answer_and_not_an_end() {
+    story(async |world| {
+        let purchase = world.silver().await;
+        let buyer = world.visitor();
+        let page = buyer.arrive(&purchase.landing_url, "buyer").await;
+        world.dev.mishaps.plan(0, Mishap::Panics);
+        let failed = buyer.goto(page.url.as_str()).await;
+        assert_eq!(failed.status, 500, "{}", failed.text());
+        assert!(!failed.body.contains("planned"), "what went wrong is not the buyer's to read");
+        assert_eq!(buyer.goto(page.url.as_str()).await.status, 200);
     })
     .await;
 }

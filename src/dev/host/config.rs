@@ -21,8 +21,6 @@ pub(super) const RECEIVE_VISIBILITY: Duration = Duration::from_mins(10);
 const BATCH_MAX: usize = 32;
 /// The longest name of a function, in characters (the host's `Utility.cs`).
 const FUNCTION_NAME_MAX: usize = 128;
-/// The longest name of a queue, in characters (Azure's rule).
-const QUEUE_NAME_MAX: usize = 63;
 
 /// The whole configuration of an app.
 #[derive(Clone, Debug)]
@@ -246,14 +244,6 @@ fn check_name(name: &str) -> Result<(), String> {
         ));
     }
     Ok(())
-}
-
-/// 3 to 63 lower-case letters, digits and single hyphens inside (Azure's rule for queue names).
-pub(super) fn check_queue_name(name: &str) -> Result<(), String> {
-    let wellformed = (3..=QUEUE_NAME_MAX).contains(&name.len())
-        && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
-        && !(name.starts_with('-') || name.ends_with('-') || name.contains("--"));
-    if wellformed { Ok(()) } else { Err(format!("\"{name}\" is not a queue's name.")) }
 }
 
 fn parse<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, StartError> {

@@ -2,9 +2,11 @@
 
 use serde::Deserialize;
 
-use super::config::check_queue_name;
 use super::route::Route;
 use super::schedule::Schedule;
+
+/// The longest name of a queue, in characters (Azure's rule).
+const QUEUE_NAME_MAX: usize = 63;
 
 /// One function of the app.
 #[derive(Clone, Debug)]
@@ -132,4 +134,12 @@ impl Binding {
         })?;
         Ok(TimerTrigger { name: self.name.clone(), schedule })
     }
+}
+
+/// 3 to 63 lower-case letters, digits and single hyphens inside (Azure's rule for queue names).
+pub(super) fn check_queue_name(name: &str) -> Result<(), String> {
+    let wellformed = (3..=QUEUE_NAME_MAX).contains(&name.len())
+        && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
+        && !(name.starts_with('-') || name.ends_with('-') || name.contains("--"));
+    if wellformed { Ok(()) } else { Err(format!("\"{name}\" is not a queue's name.")) }
 }

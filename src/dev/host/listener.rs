@@ -8,9 +8,10 @@ use std::sync::Arc;
 use time::OffsetDateTime;
 use tokio::task::JoinSet;
 
-use super::config::{QueueRules, RECEIVE_VISIBILITY, check_queue_name};
+use super::config::{QueueRules, RECEIVE_VISIBILITY};
 use super::envelope;
 use super::function::QueueTrigger;
+use super::function::check_queue_name;
 use super::invocation::Invoker;
 use super::journal::{Event, Hold};
 use crate::bell::memory::{Message, Queues};

@@ -8,7 +8,7 @@ use time::Duration;
 use super::change::Deed;
 use super::market::{Purchase, SUBSCRIPTIONS};
 use super::refusal::Refusal;
-use super::subscription::instant;
+use super::span::instant;
 use super::{Purchased, Simulator, span};
 use crate::web::{Reply, Request};
 

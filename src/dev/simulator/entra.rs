@@ -1,17 +1,13 @@
 //! The parts of Entra that programs call: tokens for the publisher's application, the OpenID configuration, the keys.
 
 use serde_json::{Value, json};
-use time::OffsetDateTime;
 use time::macros::format_description;
 
 use super::call::Call;
-use super::people::{PEOPLE, PERSONAL_TENANT, Person};
-use super::{CLIENT_ID, CLIENT_SECRET, Options, RESOURCE_ID, SIGNIN_CLIENT_ID, State, TENANT_ID, signin};
+use super::claims::{LIFETIME, access_token_claims, authority, issuer, issuer_tenant, short};
+use super::{CLIENT_ID, CLIENT_SECRET, Options, RESOURCE_ID, State, TENANT_ID, signin};
 use crate::clock::Clock;
 use crate::web::{Reply, Request};
-
-/// How long tokens are good for, in seconds.
-const LIFETIME: i64 = 3_600;
 
 /// The call that a request makes; `path` is split at slashes, below `entra/{tenant}`.
 pub(super) fn route(request: &Request, path: &[&str]) -> Option<Call> {
@@ -38,24 +34,6 @@ pub(super) fn answer(state: &mut State, options: &Options, call: Call, tenant: &
     answer.unwrap_or_else(|error| error.reply(state, options))
 }
 
-/// Where Entra is for people: the second host, so that signing in crosses sites.
-pub(super) fn authority(options: &Options) -> String {
-    format!("{}/entra", options.second_base_url.as_str().trim_end_matches('/'))
-}
-
-/// The tenant in the issuer that a tenant's configuration names; `None` where there is no such tenant.
-fn issuer_tenant(tenant: &str) -> Option<&str> {
-    match tenant {
-        "common" | "organizations" => Some("{tenantid}"),
-        "consumers" => Some(PERSONAL_TENANT),
-        _ => (tenant == TENANT_ID || PEOPLE.iter().any(|person| person.tenant_id == tenant)).then_some(tenant),
-    }
-}
-
-fn issuer(options: &Options, tenant: &str) -> String {
-    format!("{}/{}/v2.0", authority(options), issuer_tenant(tenant).unwrap_or(tenant))
-}
-
 fn configuration(options: &Options, tenant: &str) -> Value {
     let base = format!("{}/{tenant}", authority(options));
     json!({
@@ -69,41 +47,6 @@ fn configuration(options: &Options, tenant: &str) -> Value {
         "id_token_signing_alg_values_supported": ["RS256"],
         "scopes_supported": ["openid", "profile"],
         "claims_supported": ["sub", "iss", "aud", "exp", "iat", "nonce", "preferred_username", "name", "tid", "ver"],
-    })
-}
-
-/// The claims of a v2.0 id token.
-pub(super) fn id_token_claims(options: &Options, person: &Person, nonce: &str) -> Value {
-    let now = options.clock.now().unix_timestamp();
-    json!({
-        "ver": "2.0",
-        "iss": issuer(options, person.tenant_id),
-        "sub": format!("subject-of-{}", person.key),
-        "aud": SIGNIN_CLIENT_ID,
-        "exp": now + LIFETIME,
-        "iat": now,
-        "nbf": now,
-        "name": person.name,
-        "preferred_username": person.email,
-        "oid": person.object_id,
-        "tid": person.tenant_id,
-        "nonce": nonce,
-    })
-}
-
-/// The claims of a v1.0 access token for the marketplace API.
-pub(super) fn access_token_claims(now: OffsetDateTime) -> Value {
-    let now = now.unix_timestamp();
-    json!({
-        "aud": RESOURCE_ID,
-        "iss": format!("https://sts.windows.net/{TENANT_ID}/"),
-        "iat": now,
-        "nbf": now,
-        "exp": now + LIFETIME,
-        "appid": CLIENT_ID,
-        "appidacr": "1",
-        "tid": TENANT_ID,
-        "ver": "1.0",
     })
 }
 
@@ -162,11 +105,6 @@ fn token(state: &State, tenant: &str, request: &Request) -> Result<Reply, EntraE
         "access_token": access_token,
     });
     Ok(Reply::json(200, &body).with("cache-control", "no-store"))
-}
-
-/// What a caller sent, short enough to be said back.
-pub(super) fn short(text: &str) -> String {
-    text.chars().take(80).collect()
 }
 
 /// An error as Entra writes it.

@@ -4,7 +4,7 @@ use askama::Template;
 
 use super::Options;
 use super::catalog::{OFFER, PLANS, Plan};
-use super::entra::authority;
+use super::claims::authority;
 use super::people::{PEOPLE, Person};
 use crate::web::Reply;
 

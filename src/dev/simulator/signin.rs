@@ -2,7 +2,7 @@
 
 use askama::Template;
 
-use super::entra::{authority, id_token_claims, short};
+use super::claims::{authority, id_token_claims, short};
 use super::people::{PEOPLE, PERSONAL_TENANT, Person, person};
 use super::{Options, SIGNIN_CLIENT_ID, Signature, State};
 use crate::web::{Reply, Request};

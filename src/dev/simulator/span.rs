@@ -1,8 +1,9 @@
-//! Spans of time as ISO 8601 writes them: `P1DT2H3M4S`. Months and years are refused, because their length depends
-//! on where they begin.
+//! Time as text. Spans as ISO 8601 writes them: `P1DT2H3M4S`; months and years are refused, because their length depends
+//! on where they begin. Moments as Microsoft writes them.
 
 use serde::{Deserialize as _, Deserializer, Serializer, de};
-use time::Duration;
+use time::macros::format_description;
+use time::{Duration, OffsetDateTime};
 
 /// The longest span that is accepted: ten years. It keeps every date within what `time` can hold.
 pub(super) const LONGEST: Duration = Duration::days(3_653);
@@ -79,4 +80,10 @@ pub(super) fn serialize<S: Serializer>(span: &Duration, serializer: S) -> Result
 /// For `#[serde(with = "span")]`.
 pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     parse(&String::deserialize(deserializer)?).map_err(de::Error::custom)
+}
+
+/// A moment as Microsoft writes it: seven digits after the second.
+pub(super) fn instant(at: OffsetDateTime) -> String {
+    let digits = format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:7]Z");
+    at.to_offset(time::UtcOffset::UTC).format(&digits).expect("every field is present")
 }

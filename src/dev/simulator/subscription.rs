@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, VecDeque};
 
 use serde::Serialize;
 use serde_json::{Value, json};
-use time::macros::format_description;
 use time::{Date, Duration, OffsetDateTime};
 
 use super::call::Call;
 use super::catalog::{self, Plan};
 use super::operation::{Action, Operation, Phase, Source};
 use super::people::Party;
+use super::span::instant;
 
 /// How many operations a subscription remembers; the oldest is forgotten first.
 pub(super) const OPERATIONS_KEPT: usize = 50;
@@ -219,10 +219,4 @@ impl TermUnit {
         let day = first.day().min(month.length(year));
         Date::from_calendar_date(year, month, day).expect("the day is within its month, the clock within ten years")
     }
-}
-
-/// A moment as Microsoft writes it: seven digits after the second.
-pub(super) fn instant(at: OffsetDateTime) -> String {
-    let digits = format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:7]Z");
-    at.to_offset(time::UtcOffset::UTC).format(&digits).expect("every field is present")
 }
