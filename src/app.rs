@@ -10,7 +10,7 @@ use tokio::sync::Semaphore;
 
 use crate::bell::{Bell, Doorbell};
 use crate::clock::Clock;
-use crate::duty::{Duty, FIRST_BELL, Kind};
+use crate::duty::{FIRST_BELL, Kind};
 use crate::entra::Entra;
 use crate::error::{Code, Fault};
 use crate::history::Actor;
@@ -257,18 +257,22 @@ impl App {
     }
 
     async fn ring_again(&self, subscription: &Subscription, kind: Kind, now: OffsetDateTime) {
-        match subscription.duty(kind).map(Duty::due) {
-            None => tracing::info!(subscription_id = %subscription.id, %kind, "the duty is discharged"),
-            Some(None) => tracing::error!(
-                subscription_id = %subscription.id, %kind,
+        let subscription_id = &subscription.id;
+        let Some(duty) = subscription.duty(kind) else {
+            tracing::info!(%subscription_id, %kind, "the duty is discharged");
+            return;
+        };
+        let (attempts, why) = (duty.attempts, duty.last_error.as_deref());
+        let Some(due) = duty.due() else {
+            tracing::error!(
+                %subscription_id, %kind, attempts, why,
                 "the duty failed: nobody tries again until an operator or the buyer asks for it"
-            ),
-            Some(Some(due)) => {
-                let delay = due - now;
-                tracing::info!(subscription_id = %subscription.id, %kind, %delay, "the duty is put off");
-                self.ring(kind, &subscription.id, delay).await;
-            }
-        }
+            );
+            return;
+        };
+        let delay = due - now;
+        tracing::info!(%subscription_id, %kind, attempts, %delay, why, "the duty is put off");
+        self.ring(kind, subscription_id, delay).await;
     }
 
     /// Rings; a bell that cannot be rung is logged and no more, because the duty is saved and the sweep rings for what

@@ -40,7 +40,7 @@ const BODY_PATIENCE: Duration = Duration::from_secs(10);
 const INVOCATION_ID_LENGTH: usize = 64;
 
 /// How long a bell that could not be answered stays silent; the same as `visibilityTimeout` in host.json.
-const REDELIVERY: time::Duration = crate::duty::FIRST_BELL;
+pub const REDELIVERY: time::Duration = crate::duty::FIRST_BELL;
 
 /// How long [`hear`] sleeps when no bell is set.
 const LISTENING: time::Duration = time::Duration::hours(1);
