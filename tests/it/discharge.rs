@@ -119,6 +119,14 @@ async fn of_two_claimants_one_works() {
         let claims = tokio::join!(app.claim(&purchase.id, Kind::Activate), app.claim(&purchase.id, Kind::Activate));
         let claims = [claims.0.unwrap(), claims.1.unwrap()];
         assert_eq!(claims.iter().flatten().count(), 1, "one claim");
+        // Both had loaded the record before either saved its claim: the slower one stops.
+        let other = world.silver().await;
+        world.dev.mishaps.plan(5, Mishap::Refused);
+        buyer.confirm(&buyer.arrive(&other.landing_url, "buyer").await).await;
+        world.idle().await;
+        world.dev.mishaps.cancel();
+        world.dev.mishaps.plan(1, Mishap::LostRace);
+        assert!(app.claim(&other.id, Kind::Activate).await.unwrap().is_none(), "somebody was faster");
         functions::discharge(app, &doorbell).await.unwrap();
         assert_eq!(world.calls(&purchase.id, "activate").await, 0, "leased: the second bell finds nothing due");
         // The claimant never comes back; the lease ends, and a bell finds the duty, long before the sweep would.
