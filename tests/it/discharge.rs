@@ -121,10 +121,12 @@ async fn of_two_claimants_one_works() {
         assert_eq!(claims.iter().flatten().count(), 1, "one claim");
         // Both had loaded the record before either saved its claim: the slower one stops.
         let other = world.silver().await;
+        let page = buyer.arrive(&other.landing_url, "buyer").await;
         world.dev.mishaps.plan(5, Mishap::Refused);
-        buyer.confirm(&buyer.arrive(&other.landing_url, "buyer").await).await;
+        buyer.confirm(&page).await;
         world.idle().await;
         world.dev.mishaps.cancel();
+        assert!(world.record(&other.id).await.unwrap().duty(Kind::Activate).unwrap().is_due(world.now()));
         world.dev.mishaps.plan(1, Mishap::LostRace);
         assert!(app.claim(&other.id, Kind::Activate).await.unwrap().is_none(), "somebody was faster");
         functions::discharge(app, &doorbell).await.unwrap();
