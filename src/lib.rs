@@ -17,6 +17,7 @@ pub mod mishap;
 pub mod outbound;
 pub mod pages;
 pub mod person;
+pub mod policy;
 pub mod seal;
 pub mod serve;
 pub mod session;

@@ -1,10 +1,14 @@
 //! Settings: read once from the environment, typed, with every problem in one message that names its key.
 
+mod change_policy;
+
 use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use url::Url;
+
+use crate::policy::Policy;
 
 /// Everything that can be set. `docs/settings.md` explains each key; a test keeps document, sample and [`KEYS`] equal.
 #[derive(Clone, Debug)]
@@ -15,6 +19,8 @@ pub struct Settings {
     pub entra: EntraSettings,
     /// The offers that this installation serves, without the `-preview` suffix. `OFFERS`.
     pub offers: Vec<String>,
+    /// Which changes of plan and seats customers may make. `CHANGE_POLICY`.
+    pub change_policy: Policy,
     /// Where browsers reach us, without a slash at the end. `PUBLIC_URL`, else `https://` and `WEBSITE_HOSTNAME`.
     pub public_url: Url,
     /// Who sells.
@@ -100,7 +106,8 @@ impl fmt::Debug for CookieKey {
 }
 
 /// Every key that [`Settings::read`] looks at.
-pub const KEYS: [&str; 15] = [
+pub const KEYS: [&str; 16] = [
+    change_policy::KEY,
     "COOKIE_KEYS",
     "ENTRA_AUTHORITY_URL",
     "MARKETPLACE_API_HOSTS",
@@ -148,6 +155,7 @@ impl Settings {
                 ),
             },
             offers: reader.offers(),
+            change_policy: reader.change_policy(),
             public_url: reader.public_url(),
             publisher: Publisher {
                 name: reader.required("PUBLISHER_NAME", "the name under which buyers know you"),
@@ -275,6 +283,13 @@ impl Reader<'_> {
             self.problems.push(format!("OFFERS names no offer; it is {MEANING}."));
         }
         offers
+    }
+
+    fn change_policy(&mut self) -> Policy {
+        change_policy::read(self.optional(change_policy::KEY).as_deref()).unwrap_or_else(|problems| {
+            self.problems.extend(problems);
+            Policy::accept_all()
+        })
     }
 
     fn public_url(&mut self) -> Url {

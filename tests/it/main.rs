@@ -12,6 +12,7 @@ mod landing;
 mod log;
 mod marketplace;
 mod pages;
+mod policy;
 mod process;
 mod queues;
 mod record;

@@ -28,6 +28,13 @@ fn read(settings: &BTreeMap<&str, &str>) -> Result<Settings, Problems> {
     Settings::read(|key| settings.get(key).map(|value| (*value).to_owned()))
 }
 
+/// The settings with this policy.
+pub(crate) fn with_policy(json: &str) -> Result<Settings, Problems> {
+    let mut settings = good();
+    settings.insert("CHANGE_POLICY", json);
+    read(&settings)
+}
+
 #[test]
 fn the_least_that_is_needed_means_microsoft() {
     let settings = read(&good()).unwrap();
@@ -77,6 +84,44 @@ fn one_wrong_setting_is_one_sentence() {
         ("COOKIE_KEYS", ",", "openssl rand -base64 32"),
         ("COOKIE_KEYS", "c2hvcnQ=", "openssl rand -base64 32"),
         ("COOKIE_KEYS", two_and_a_half.as_str(), "one or two"),
+        ("CHANGE_POLICY", "accept", "cannot be read: expected value at line 1 column 1"),
+        ("CHANGE_POLICY", "{} {}", "cannot be read: trailing characters"),
+        ("CHANGE_POLICY", "[]", "cannot be read: invalid"),
+        ("CHANGE_POLICY", r#"{"default":"maybe"}"#, ": default cannot be read: unknown variant `maybe`"),
+        ("CHANGE_POLICY", r#"{"seatLimit":[]}"#, ": seatLimit cannot be read: unknown field `seatLimit`"),
+        ("CHANGE_POLICY", r#"{"default":"accept","default":"refuse"}"#, "duplicate field `default`"),
+        (
+            "CHANGE_POLICY",
+            r#"{"seatLimits":[{"plan":"a","least":1}]}"#,
+            ": seatLimits[0].least cannot be read: unknown",
+        ),
+        ("CHANGE_POLICY", r#"{"seatLimits":[{"plan":"a","min":-1}]}"#, ": seatLimits[0].min cannot be read: invalid"),
+        ("CHANGE_POLICY", r#"{"seatLimits":[{"min":1}]}"#, ": seatLimits[0] cannot be read: missing field `plan`"),
+        ("CHANGE_POLICY", r#"{"seatLimits":[{"plan":"a"}]}"#, ": seatLimits[0] sets no limit"),
+        ("CHANGE_POLICY", r#"{"seatLimits":[{"plan":" ","min":1}]}"#, ": seatLimits[0].plan names no plan"),
+        ("CHANGE_POLICY", r#"{"seatLimits":[{"plan":"a","min":3,"max":2}]}"#, ": seatLimits[0].min is greater than"),
+        ("CHANGE_POLICY", r#"{"seatLimits":[{"plan":"a","max":0}]}"#, ": seatLimits[0].max is 0"),
+        (
+            "CHANGE_POLICY",
+            r#"{"seatLimits":[{"plan":"a","min":1},{"plan":"A","max":2}]}"#,
+            ": seatLimits[1].plan names",
+        ),
+        ("CHANGE_POLICY", r#"{"allowPlanChanges":[{"from":"a"}]}"#, ": allowPlanChanges[0] cannot be read: missing"),
+        ("CHANGE_POLICY", r#"{"allowPlanChanges":[{"from":"a","to":"A"}]}"#, ": allowPlanChanges[0] leads from a plan"),
+        ("CHANGE_POLICY", r#"{"allowPlanChanges":[{"from":"a","to":""}]}"#, ": allowPlanChanges[0].to names no plan"),
+        ("CHANGE_POLICY", r#"{"blockDowngrades":{}}"#, ": blockDowngrades blocks nothing"),
+        (
+            "CHANGE_POLICY",
+            r#"{"blockDowngrades":{"planOrder":["a"]}}"#,
+            ": blockDowngrades.planOrder needs at least two",
+        ),
+        ("CHANGE_POLICY", r#"{"blockDowngrades":{"planOrder":["a",""]}}"#, ": blockDowngrades.planOrder[1] names no"),
+        ("CHANGE_POLICY", r#"{"blockDowngrades":{"planOrder":["a","A "]}}"#, ": blockDowngrades.planOrder[1] names a"),
+        (
+            "CHANGE_POLICY",
+            r#"{"allowPlanChanges":[{"from":"b","to":"a"}],"blockDowngrades":{"planOrder":["a","b"]}}"#,
+            ": allowPlanChanges[0] allows what blockDowngrades.planOrder blocks",
+        ),
     ];
     for (key, value, says) in table {
         let mut settings = good();
@@ -87,6 +132,13 @@ fn one_wrong_setting_is_one_sentence() {
         assert!(sentence.starts_with(key), "{key}={value:?}: {sentence}");
         assert!(sentence.contains(says) && sentence.ends_with('.'), "{key}={value:?}: {sentence}");
     }
+}
+
+#[test]
+fn every_problem_of_the_policy_is_said() {
+    let json = r#"{"seatLimits":[{"plan":"a"},{"plan":"b","min":2,"max":1}],"blockDowngrades":{"planOrder":["a"]}}"#;
+    let problems = with_policy(json).unwrap_err().0;
+    assert_eq!(problems.len(), 3, "{problems:?}");
 }
 
 #[test]
