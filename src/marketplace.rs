@@ -6,6 +6,7 @@
 mod call;
 mod error;
 mod field;
+pub mod notification;
 mod operation;
 pub mod refusal;
 mod token;

@@ -11,6 +11,7 @@ mod host;
 mod landing;
 mod log;
 mod marketplace;
+mod notification;
 mod pages;
 mod policy;
 mod process;
