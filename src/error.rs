@@ -49,6 +49,8 @@ pub enum Code {
     SigninExpired,
     /// Entra refused, or its answer was proven wrong.
     SigninFailed,
+    /// A call of the webhook that is not proven to come from the marketplace.
+    CallerRefused,
     /// The signed-in person is neither of the buyer's nor of the user's organisation.
     WrongPerson,
     /// A form arrived that this session was not shown.
@@ -83,7 +85,7 @@ pub enum Code {
 
 impl Code {
     /// Every code, for the document and its test.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::BadRequest,
         Self::BodyTooLarge,
         Self::BodyTooSlow,
@@ -95,6 +97,7 @@ impl Code {
         Self::SigninRequired,
         Self::SigninExpired,
         Self::SigninFailed,
+        Self::CallerRefused,
         Self::WrongPerson,
         Self::ForgedForm,
         Self::ForeignOffer,
@@ -126,6 +129,7 @@ impl Code {
             Self::SigninRequired => "signin_required",
             Self::SigninExpired => "signin_expired",
             Self::SigninFailed => "signin_failed",
+            Self::CallerRefused => "caller_refused",
             Self::WrongPerson => "wrong_person",
             Self::ForgedForm => "forged_form",
             Self::ForeignOffer => "foreign_offer",
@@ -148,7 +152,7 @@ impl Code {
     pub fn status(self) -> u16 {
         match self {
             Self::BadRequest | Self::BadEnvelope | Self::TokenMissing | Self::TokenRefused | Self::SigninExpired => 400,
-            Self::SigninRequired | Self::SigninFailed => 401,
+            Self::SigninRequired | Self::SigninFailed | Self::CallerRefused => 401,
             Self::WrongPerson | Self::ForgedForm | Self::ForeignOffer => 403,
             Self::UnknownFunction | Self::UnknownSubscription => 404,
             Self::WrongMethod => 405,
@@ -181,6 +185,7 @@ impl Code {
             Self::SigninRequired => "Sign in first.",
             Self::SigninExpired => "The sign-in took too long, or was begun in another browser.",
             Self::SigninFailed => "The sign-in failed.",
+            Self::CallerRefused => "The call is not proven to come from the marketplace.",
             Self::WrongPerson => "This account may not manage this subscription.",
             Self::ForgedForm => "The form was not sent from our page, or is too old.",
             Self::ForeignOffer => "This subscription belongs to another offer.",

@@ -11,6 +11,7 @@ pub mod error;
 pub mod functions;
 pub mod history;
 pub mod host;
+mod keys;
 pub mod log;
 pub mod marketplace;
 pub mod mishap;

@@ -4,6 +4,7 @@
 //! the duty behind it decides, because only the record knows whether the call is still wanted.
 
 mod call;
+pub mod caller;
 mod error;
 mod field;
 pub mod notification;

@@ -19,7 +19,7 @@ use crate::outbound;
 use crate::settings::{Credential, MarketplaceSettings};
 
 /// The marketplace API as Entra knows it: the same in every tenant.
-const RESOURCE: &str = "20e940b3-4c77-4b0b-9a53-9e16a1b010a7";
+pub(super) const RESOURCE: &str = "20e940b3-4c77-4b0b-9a53-9e16a1b010a7";
 /// Everything that our application was granted for [`RESOURCE`].
 const SCOPE: &str = "20e940b3-4c77-4b0b-9a53-9e16a1b010a7/.default";
 

@@ -25,7 +25,7 @@ pub(super) fn message(code: Code) -> &'static str {
         Code::StoreUnavailable | Code::QueueUnavailable | Code::Contended => "fault-not-saved",
         Code::BodyTooLarge => "fault-body-too-large",
         Code::BodyTooSlow => "fault-body-too-slow",
-        Code::BadRequest | Code::BadEnvelope => "fault-bad-request",
+        Code::BadRequest | Code::BadEnvelope | Code::CallerRefused => "fault-bad-request",
         Code::UnknownFunction => "fault-unknown-page",
         Code::WrongMethod => "fault-wrong-method",
         Code::Internal => "fault-internal",

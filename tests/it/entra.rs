@@ -24,15 +24,15 @@ use url::Url;
 use warp::Filter as _;
 use warp::http::{Response, StatusCode};
 
-const CLIENT: &str = "6d5e1c5a-3f0b-4c1e-9a53-0d6b1f3c7a11";
-const TENANT: &str = "3f4e2b9c-0c8f-4a55-8b0e-6a1f8f0f2d10";
-const OBJECT: &str = "b2b0f2cc-1e7e-4b6a-a7f8-3b1b9f6f0c77";
+pub(crate) const CLIENT: &str = "6d5e1c5a-3f0b-4c1e-9a53-0d6b1f3c7a11";
+pub(crate) const TENANT: &str = "3f4e2b9c-0c8f-4a55-8b0e-6a1f8f0f2d10";
+pub(crate) const OBJECT: &str = "b2b0f2cc-1e7e-4b6a-a7f8-3b1b9f6f0c77";
 const NONCE: &str = "the-nonce-of-this-attempt";
 /// Far from the machine's clock: a check against that one fails every story.
-const NOW: OffsetDateTime = datetime!(2034-05-06 07:08:09 UTC);
+pub(crate) const NOW: OffsetDateTime = datetime!(2034-05-06 07:08:09 UTC);
 
 /// Two keys for the whole binary: making one takes a while.
-fn key(index: usize) -> &'static KeyPair {
+pub(crate) fn key(index: usize) -> &'static KeyPair {
     static KEYS: OnceLock<[KeyPair; 2]> = OnceLock::new();
     &KEYS.get_or_init(|| [(); 2].map(|()| KeyPair::generate(KeySize::Rsa2048).unwrap()))[index]
 }
@@ -41,28 +41,28 @@ fn key(index: usize) -> &'static KeyPair {
 type Spoil = Box<dyn Fn(&mut Answers)>;
 
 /// What the stand-in for Entra answers, and how often it was asked.
-struct Answers {
-    discovery: Value,
-    discovery_status: u16,
-    keys: String,
-    keys_status: u16,
-    location: Option<String>,
-    asked: usize,
+pub(crate) struct Answers {
+    pub(crate) discovery: Value,
+    pub(crate) discovery_status: u16,
+    pub(crate) keys: String,
+    pub(crate) keys_status: u16,
+    pub(crate) location: Option<String>,
+    pub(crate) asked: usize,
 }
 
 #[derive(Clone)]
-struct Issuer {
-    url: String,
-    answers: Arc<Mutex<Answers>>,
+pub(crate) struct Issuer {
+    pub(crate) url: String,
+    pub(crate) answers: Arc<Mutex<Answers>>,
     /// Answers wait for a permit, so that a story can look while a fetch is under way.
-    gate: Arc<Semaphore>,
-    asked: Arc<Notify>,
+    pub(crate) gate: Arc<Semaphore>,
+    pub(crate) asked: Arc<Notify>,
 }
 
-const OPEN: usize = 1_000;
+pub(crate) const OPEN: usize = 1_000;
 
 impl Issuer {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let answers = Answers {
@@ -84,7 +84,9 @@ impl Issuer {
             asked: Arc::default(),
         };
         let (discovery, keys) = (issuer.clone(), issuer.clone());
-        let discovery = warp::path!("common" / "v2.0" / ".well-known" / "openid-configuration").then(move || {
+        let tenant = warp::path("common").or(warp::path(TENANT)).unify();
+        let document = warp::path!("v2.0" / ".well-known" / "openid-configuration");
+        let discovery = tenant.and(document).then(move || {
             let issuer = discovery.clone();
             async move { issuer.discovery().await }
         });
@@ -105,11 +107,11 @@ impl Issuer {
         reply(answers.discovery_status, answers.location.clone(), answers.discovery.to_string())
     }
 
-    fn change(&self, change: impl FnOnce(&mut Answers)) {
+    pub(crate) fn change(&self, change: impl FnOnce(&mut Answers)) {
         change(&mut self.answers.lock().unwrap());
     }
 
-    fn times_asked(&self) -> usize {
+    pub(crate) fn times_asked(&self) -> usize {
         self.answers.lock().unwrap().asked
     }
 
@@ -146,7 +148,7 @@ fn entra_at(url: &str) -> Entra {
     Entra::new(&settings, reqwest::Client::builder().no_proxy().build().unwrap())
 }
 
-fn listed(id: &str, key: &KeyPair) -> Value {
+pub(crate) fn listed(id: &str, key: &KeyPair) -> Value {
     let components = rsa::PublicKeyComponents::<Vec<u8>>::from(key.public_key());
     json!({
         "kty": "RSA", "use": "sig", "kid": id,
@@ -155,18 +157,18 @@ fn listed(id: &str, key: &KeyPair) -> Value {
 }
 
 /// As Entra's list, with entries that nobody here understands.
-fn key_list(keys: &[Value]) -> String {
+pub(crate) fn key_list(keys: &[Value]) -> String {
     let mut keys = keys.to_vec();
     keys.insert(0, json!({ "kty": "LATTICE", "kid": "future", "x": "y" }));
     keys.insert(0, json!("not even an object"));
     json!({ "keys": keys }).to_string()
 }
 
-fn unsigned(header: &Value, claims: &Value) -> String {
+pub(crate) fn unsigned(header: &Value, claims: &Value) -> String {
     format!("{}.{}", URL_SAFE_NO_PAD.encode(header.to_string()), URL_SAFE_NO_PAD.encode(claims.to_string()))
 }
 
-fn signed(header: &Value, claims: &Value, key: &KeyPair) -> String {
+pub(crate) fn signed(header: &Value, claims: &Value, key: &KeyPair) -> String {
     let message = unsigned(header, claims);
     let mut signature = vec![0; key.public_modulus_len()];
     key.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), message.as_bytes(), &mut signature).unwrap();
@@ -182,7 +184,7 @@ async fn refusal(entra: &Entra, token: &str, now: OffsetDateTime) -> Fault {
     entra.verify(token, NONCE, now).await.expect_err("this token must not pass")
 }
 
-fn assert_unavailable(fault: &Fault) {
+pub(crate) fn assert_unavailable(fault: &Fault) {
     assert_eq!((fault.code, fault.code.status(), fault.retry), (Code::EntraUnavailable, 503, Retry::Later(None)));
 }
 

@@ -4,6 +4,7 @@
 
 mod activate;
 mod browser;
+mod caller;
 mod discharge;
 mod entra;
 mod fulfillment;

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use jsonwebtoken::DecodingKey;
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use url::Url;
 
 use crate::error::{Code, Fault};
@@ -13,33 +13,43 @@ use crate::settings::is_loopback;
 /// For each of the two documents, connecting and reading. Entra answers in well under a second; a buyer waits for both.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(4);
 
+/// For both documents, which are read one after the other.
+pub(super) const FETCH_LIMIT: Duration = Duration::from_secs(2 * FETCH_TIMEOUT.as_secs());
+
 /// The largest document accepted, in bytes, unpacked. Entra's key list is the larger, with some 20,000.
 const DOCUMENT_LENGTH: usize = 256 * 1024;
 
-/// Below the authority: Entra for every organisation and for personal accounts.
-const DISCOVERY: &str = "common/v2.0/.well-known/openid-configuration";
+/// Stands for every organisation and for personal accounts.
+const EVERYBODY: &str = "common";
 
-/// Stands in `common`'s issuer for the tenant of the person who signs in.
+/// Stands in [`EVERYBODY`]'s issuer for the tenant of the person who signs in.
 const TENANT_PLACEHOLDER: &str = "{tenantid}";
+
+/// Whose keys: where Entra describes itself, for one tenant or for all.
+#[derive(Clone, Debug)]
+pub(crate) struct Source {
+    authority: Url,
+    tenant: String,
+}
 
 /// Entra as it describes itself.
 #[derive(Debug)]
-pub(super) struct Provider {
-    pub(super) issuer: Issuer,
-    pub(super) authorization_endpoint: Url,
+pub(crate) struct Provider {
+    pub(crate) issuer: Issuer,
+    pub(crate) authorization_endpoint: Url,
     pub(super) keys: Vec<Key>,
 }
 
 /// An issuer, with a placeholder for the tenant.
 #[derive(Debug)]
-pub(super) struct Issuer(String);
+pub(crate) struct Issuer(String);
 
-/// A key that Entra signs id tokens with.
+/// A key that Entra signs tokens with.
 #[derive(Debug)]
-pub(super) struct Key {
-    pub(super) id: String,
+pub(crate) struct Key {
+    pub(super) listed: ListedKey,
     /// The issuer that may use it, where the list names one: organisations and personal accounts have different keys.
-    pub(super) issuer: Option<Issuer>,
+    pub(crate) issuer: Option<Issuer>,
     pub(super) decoding: DecodingKey,
 }
 
@@ -56,8 +66,8 @@ struct KeyList {
 }
 
 /// One entry of the list. RFC 7517 section 5: entries that are not understood are ignored.
-#[derive(Deserialize)]
-struct ListedKey {
+#[derive(Debug, Deserialize, Serialize)]
+pub(super) struct ListedKey {
     kty: String,
     #[serde(rename = "use")]
     usage: Option<String>,
@@ -68,36 +78,89 @@ struct ListedKey {
     issuer: Option<String>,
 }
 
+impl Source {
+    /// Entra for every organisation and for personal accounts.
+    pub(crate) fn everybody(authority: &Url) -> Self {
+        Self::tenant(authority, EVERYBODY)
+    }
+
+    /// Entra for one tenant.
+    pub(crate) fn tenant(authority: &Url, tenant: &str) -> Self {
+        Self { authority: authority.clone(), tenant: tenant.to_owned() }
+    }
+
+    /// Where the description is.
+    pub(super) fn address(&self) -> String {
+        let authority = self.authority.as_str().trim_end_matches('/');
+        format!("{authority}/{}/v2.0/.well-known/openid-configuration", self.tenant)
+    }
+
+    fn issuer(&self, issuer: String) -> Result<Issuer, Fault> {
+        // Without its placeholder every tenant's token would carry the same issuer, and the check would prove nothing.
+        if self.tenant == EVERYBODY && !issuer.contains(TENANT_PLACEHOLDER) {
+            return Err(unavailable("the OpenID configuration's issuer has no place for the tenant"));
+        }
+        if self.tenant != EVERYBODY && !issuer.contains(&self.tenant) {
+            return Err(unavailable("the OpenID configuration's issuer is not the tenant's"));
+        }
+        Ok(Issuer(issuer))
+    }
+}
+
 impl Issuer {
+    /// How it names itself in a token of this tenant.
+    pub(crate) fn of(&self, tenant_id: &str) -> String {
+        self.0.replace(TENANT_PLACEHOLDER, tenant_id)
+    }
+
     /// Whether a token of this tenant must name itself so.
-    pub(super) fn is(&self, issuer: &str, tenant_id: &str) -> bool {
-        self.0.replace(TENANT_PLACEHOLDER, tenant_id) == issuer
+    pub(crate) fn is(&self, issuer: &str, tenant_id: &str) -> bool {
+        self.of(tenant_id) == issuer
+    }
+
+    /// The issuer, with its placeholder.
+    pub(super) fn as_str(&self) -> &str {
+        &self.0
     }
 }
 
 impl Provider {
     /// Fetches both documents.
-    pub(super) async fn fetch(http: &reqwest::Client, authority: &Url) -> Result<Self, Fault> {
-        let discovery_url = Url::parse(&format!("{}/{DISCOVERY}", authority.as_str().trim_end_matches('/')))
+    pub(super) async fn fetch(http: &reqwest::Client, source: &Source) -> Result<Self, Fault> {
+        let discovery_url = Url::parse(&source.address())
             .map_err(|error| unavailable(&format!("the authority is no base of a URL: {error}")))?;
         let discovery: Discovery = document(http, &discovery_url, "OpenID configuration").await?;
-        let authorization_endpoint = endpoint("authorization_endpoint", &discovery.authorization_endpoint, authority)?;
-        let jwks_uri = endpoint("jwks_uri", &discovery.jwks_uri, authority)?;
-        // Without its placeholder every tenant's token would carry the same issuer, and the check would prove nothing.
-        if !discovery.issuer.contains(TENANT_PLACEHOLDER) {
-            return Err(unavailable("the OpenID configuration's issuer has no place for the tenant"));
-        }
+        // Before the second document: what the first says must be worth it.
+        let (issuer, authorization_endpoint) = (discovery.issuer, discovery.authorization_endpoint);
+        let described = Self::read(source, issuer, &authorization_endpoint)?;
+        let jwks_uri = endpoint("jwks_uri", &discovery.jwks_uri, &source.authority)?;
         let list: KeyList = document(http, &jwks_uri, "key list").await?;
-        let keys: Vec<Key> = list.keys.into_iter().filter_map(Key::read).collect();
-        if keys.is_empty() {
+        described.with(list.keys)
+    }
+
+    /// A description, still without keys.
+    pub(super) fn read(source: &Source, issuer: String, authorization_endpoint: &str) -> Result<Self, Fault> {
+        let authorization_endpoint = endpoint("authorization_endpoint", authorization_endpoint, &source.authority)?;
+        Ok(Self { issuer: source.issuer(issuer)?, authorization_endpoint, keys: Vec::new() })
+    }
+
+    /// The same with the entries of a key list.
+    pub(super) fn with(mut self, list: Vec<serde_json::Value>) -> Result<Self, Fault> {
+        self.keys = list.into_iter().filter_map(Key::read).collect();
+        if self.keys.is_empty() {
             return Err(unavailable("the key list holds no RSA key for signatures"));
         }
-        Ok(Self { issuer: Issuer(discovery.issuer), authorization_endpoint, keys })
+        Ok(self)
+    }
+
+    /// The keys of this id.
+    pub(super) fn keys_of(&self, key_id: &str) -> impl Iterator<Item = &Key> {
+        self.keys.iter().filter(move |key| key.listed.kid == key_id)
     }
 
     /// Whether the key of this id is known.
     pub(super) fn has(&self, key_id: &str) -> bool {
-        self.keys.iter().any(|key| key.id == key_id)
+        self.keys_of(key_id).next().is_some()
     }
 }
 
@@ -105,10 +168,10 @@ impl Key {
     fn read(entry: serde_json::Value) -> Option<Self> {
         let listed: ListedKey = serde_json::from_value(entry).ok()?;
         let fits = listed.kty == "RSA"
-            && listed.usage.is_none_or(|usage| usage == "sig")
-            && listed.alg.is_none_or(|algorithm| algorithm == "RS256");
+            && listed.usage.as_ref().is_none_or(|usage| usage == "sig")
+            && listed.alg.as_ref().is_none_or(|algorithm| algorithm == "RS256");
         let decoding = DecodingKey::from_rsa_components(&listed.n, &listed.e).ok().filter(|_| fits)?;
-        Some(Self { id: listed.kid, issuer: listed.issuer.map(Issuer), decoding })
+        Some(Self { issuer: listed.issuer.clone().map(Issuer), listed, decoding })
     }
 }
 
@@ -155,6 +218,6 @@ fn reason(error: &reqwest::Error) -> &'static str {
     }
 }
 
-fn unavailable(reason: &str) -> Fault {
+pub(super) fn unavailable(reason: &str) -> Fault {
     Fault::passing(Code::EntraUnavailable, reason)
 }
