@@ -102,6 +102,7 @@ pub async fn start(options: Options) -> Result<Dev, String> {
         base_url: simulator_url.clone(),
         second_base_url: second_url,
         landing_url: join(&settings.public_url, "api/landing"),
+        webhook_url: join(&host_url, "api/webhook"),
     });
     #[expect(clippy::disallowed_methods, reason = "the simulator runs beside the handler")]
     let serving = tokio::spawn(simulator.clone().serve(simulator_listener));

@@ -3,10 +3,11 @@
 //!
 //! `market` and its neighbours hold the rules, plain and synchronous. The faces translate them to HTTP: `api` is
 //! Microsoft's API, `entra` and `signin` are Entra, `control` is for tests and scripts, `page` for people;
-//! `door` is the one file that knows the server. It is somebody else's server: it shares no rule with the program.
+//! `door` is the one file that knows the server, and `courier` the one that calls the publisher, with webhooks. It is somebody else's server: it shares no rule with the program.
 //!
 //! Three clocks run in it. Subscriptions, purchase tokens and operations live by the simulator's own, which
-//! [`Simulator::advance`] moves; people's sign-ins by [`Options::clock`], as their browsers and our cookies do; and
+//! [`Simulator::advance`] moves; people's sign-ins and the tokens of webhooks by [`Options::clock`], as those do who
+//! verify them; and
 //! access tokens by the machine's, because the client library that caches them reads that one.
 
 use std::collections::BTreeMap;
@@ -15,6 +16,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde_json::Value;
 use time::{Duration, OffsetDateTime};
 use tokio::net::TcpListener;
+use tokio::sync::Notify;
 use url::Url;
 
 use crate::clock::Clock;
@@ -25,29 +27,40 @@ mod catalog;
 mod change;
 mod claims;
 mod control;
+mod courier;
+mod deed;
+mod delivery;
 mod door;
 mod entra;
 mod faults;
 mod keys;
+mod lifecycle;
 mod list;
 mod market;
 mod operation;
 mod page;
+mod payload;
 mod people;
 mod refusal;
 mod signin;
 mod span;
 mod subscription;
+mod trial;
+mod webhooks;
 
 pub use call::Call;
 pub use catalog::{OFFER, PLANS, Plan};
-pub use change::Deed;
+pub use courier::ATTEMPT_WITHIN;
+pub use deed::Deed;
+pub use delivery::{RETRY_EVERY, TRIES};
 pub use faults::{Answer, Effect, Faults, Profile, Rule};
 pub use keys::Signature;
 pub use market::{Purchase, TOKEN_LIFETIME};
 pub use people::{PEOPLE, PERSONAL_TENANT, Party, Person, Who, person};
 pub use refusal::Refusal;
 pub use subscription::TermUnit;
+pub use trial::Trial;
+pub use webhooks::{Form, Webhooks};
 
 /// The publisher's tenant, the only one that the token endpoint knows.
 pub const TENANT_ID: &str = "3e6a0e0c-7f4d-4a55-9c1b-0f8d2b7c6a10";
@@ -78,6 +91,8 @@ pub struct Options {
     pub second_base_url: Url,
     /// The publisher's landing page. Sign-in answers to its neighbour `signin` only.
     pub landing_url: Url,
+    /// The publisher's connection webhook.
+    pub webhook_url: Url,
 }
 
 /// The simulated marketplace; clones are the same one.
@@ -87,6 +102,9 @@ pub struct Simulator(Arc<Inner>);
 struct Inner {
     options: Options,
     state: Mutex<State>,
+    /// Called when there is something else to wait for than before.
+    changed: Notify,
+    http: reqwest::Client,
 }
 
 /// Everything that changes.
@@ -96,6 +114,17 @@ struct State {
     /// How far the simulator's clock is ahead of [`Options::clock`].
     ahead: Duration,
     calls: BTreeMap<Call, u32>,
+    pulse: Pulse,
+}
+
+/// What the courier, and whoever waits for it, look at.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+struct Pulse {
+    next: Option<OffsetDateTime>,
+    agenda: Option<OffsetDateTime>,
+    waiting: usize,
+    under_way: usize,
+    ahead: Duration,
 }
 
 /// What a customer has in hand after buying.
@@ -117,13 +146,15 @@ impl Simulator {
             keys: keys::Keys::new(),
             ahead: Duration::ZERO,
             calls: BTreeMap::new(),
+            pulse: Pulse::default(),
         };
-        Self(Arc::new(Inner { options, state: Mutex::new(state) }))
+        let (state, changed) = (Mutex::new(state), Notify::new());
+        Self(Arc::new(Inner { options, state, changed, http: courier::client() }))
     }
 
-    /// Answers whoever connects to `listener`, for ever.
+    /// Answers whoever connects to `listener` and sends webhooks, for ever.
     pub async fn serve(self, listener: TcpListener) {
-        door::serve(self, listener).await;
+        tokio::join!(courier::run(&self), door::serve(self.clone(), listener));
     }
 
     /// The simulator's own time.
@@ -142,6 +173,38 @@ impl Simulator {
             state.ahead = ahead;
             Ok(ahead)
         })
+    }
+
+    /// When the next attempt to deliver a webhook is due, by [`Options::clock`]; those under way do not count.
+    pub fn next_delivery(&self) -> Option<OffsetDateTime> {
+        self.with(|state, _| Some(state.market.queue.next_due()? - state.ahead))
+    }
+
+    /// How many webhooks are under way.
+    pub fn deliveries_in_flight(&self) -> usize {
+        self.with(|state, _| state.market.queue.under_way())
+    }
+
+    /// Holds all webhooks back, or lets them go again. Those under way arrive.
+    pub fn pause_webhooks(&self, paused: bool) {
+        self.with(|state, _| state.market.queue.paused = paused);
+    }
+
+    /// Returns once no webhook is due and none is under way. It is [`Simulator::serve`] that sends them.
+    pub async fn idle(&self) {
+        loop {
+            let mut changed = std::pin::pin!(self.0.changed.notified());
+            // Registered before the state is read, so that no change in between is missed.
+            changed.as_mut().enable();
+            let quiet = self.with(|state, now| {
+                let queue = &state.market.queue;
+                queue.under_way() == 0 && queue.next_due().is_none_or(|due| due > now)
+            });
+            if quiet {
+                return;
+            }
+            changed.await;
+        }
     }
 
     /// Somebody buys.
@@ -165,12 +228,12 @@ impl Simulator {
 
     /// All subscriptions as `GET /simulator/subscriptions` shows them, oldest first.
     pub fn subscriptions(&self) -> Vec<Value> {
-        self.with(|state, now| state.market.overview(usize::MAX, now))
+        self.with(|state, _| state.market.overview(usize::MAX))
     }
 
     /// One subscription as `GET /simulator/subscriptions/{id}` shows it.
     pub fn subscription(&self, id: &str) -> Result<Value, Refusal> {
-        self.with(|state, now| state.market.inspect(id, now))
+        self.with(|state, _| state.market.inspect(id))
     }
 
     /// How often a call was made in all, refused and faulted ones included. For one subscription see its `calls`.
@@ -209,6 +272,16 @@ impl Simulator {
         claims::access_token_claims(Clock::System.now())
     }
 
+    /// The claims of a token that comes with a webhook, of version 1 or 2.
+    pub fn webhook_claims(&self, version: u8) -> Value {
+        claims::webhook_claims(&self.0.options, version)
+    }
+
+    /// What a webhook about this operation says, in the full form and true; null where there is no such operation.
+    pub fn webhook_body(&self, subscription_id: &str, operation_id: &str) -> Value {
+        self.with(|state, _| state.market.webhook_body(subscription_id, operation_id))
+    }
+
     /// A token with these claims, well signed.
     pub fn sign_id_token(&self, claims: &Value) -> String {
         self.sign(claims, Signature::Good)
@@ -224,10 +297,48 @@ impl Simulator {
         self.with(|state, _| state.keys.rotate());
     }
 
-    /// Works on the state at one moment. Nothing waits while the state is held.
+    /// The webhooks to be sent now, each with its token, and when to look again by [`Options::clock`].
+    fn dispatch(&self) -> (Vec<(delivery::Errand, String)>, Option<OffsetDateTime>) {
+        self.with(|state, now| {
+            let (errands, next) = state.market.dispatch(now);
+            let sign = |errand| (errand, courier::token(state, &self.0.options));
+            (errands.into_iter().map(sign).collect(), next.map(|next| next - state.ahead))
+        })
+    }
+
+    /// Works on the state at one moment, after all that has come due by then. Nothing waits while the state is held.
     fn with<T>(&self, work: impl FnOnce(&mut State, OffsetDateTime) -> T) -> T {
         let mut state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = self.0.options.clock.now() + state.ahead;
-        work(&mut state, now)
+        let now = self.0.options.clock.now();
+        let moment = now + state.ahead;
+        state.market.settle(moment);
+        let done = work(&mut state, moment);
+        let moment = now + state.ahead;
+        state.market.settle(moment);
+        let pulse = state.pulse();
+        if std::mem::replace(&mut state.pulse, pulse) != pulse {
+            self.0.changed.notify_waiters();
+        }
+        let reports = std::mem::take(&mut state.market.reports);
+        drop(state);
+        for report in reports {
+            let (operation_id, action, status) = (&report.operation_id, report.action.name(), report.phase);
+            let acknowledged_after_ms = operation::milliseconds(report.acknowledged_after);
+            tracing::info!(operation_id, action, ?status, acknowledged_after_ms, "the simulator's operation ended");
+        }
+        done
+    }
+}
+
+impl State {
+    fn pulse(&self) -> Pulse {
+        let queue = &self.market.queue;
+        Pulse {
+            next: queue.next_due(),
+            agenda: self.market.agenda.first().map(|(at, _)| *at),
+            waiting: queue.waiting(),
+            under_way: queue.under_way(),
+            ahead: self.ahead,
+        }
     }
 }

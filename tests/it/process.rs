@@ -212,6 +212,7 @@ async fn deployed(framing: Framing) -> Deployed {
         base_url: base_url.clone(),
         second_base_url: second_base_url.clone(),
         landing_url: Url::parse(&format!("{public_url}api/landing")).unwrap(),
+        webhook_url: Url::parse(&format!("{public_url}api/webhook")).unwrap(),
     });
     #[expect(clippy::disallowed_methods, reason = "the simulator runs beside the story")]
     let serving = tokio::spawn(simulator.clone().serve(simulator_listener));

@@ -8,13 +8,14 @@ use jsonwebtoken::jwk::Jwk;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use marketplace_fulfillment::clock::Clock;
 use marketplace_fulfillment::dev::simulator::{
-    Answer, CLIENT_ID, CLIENT_SECRET, Call, Deed, Effect, Faults, Options, PERSONAL_TENANT, Profile, Purchase,
-    RESOURCE_ID, Rule, SIGNIN_CLIENT_ID, Signature, Simulator, TENANT_ID, Who, person,
+    Answer, CLIENT_ID, CLIENT_SECRET, Call, Deed, Effect, Faults, Form, Options, PERSONAL_TENANT, Profile, Purchase,
+    RESOURCE_ID, RETRY_EVERY, Rule, SIGNIN_CLIENT_ID, Signature, Simulator, TENANT_ID, TRIES, TermUnit, Trial,
+    Webhooks, Who, person,
 };
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
-use time::Duration;
 use time::macros::datetime;
+use time::{Duration, OffsetDateTime};
 use tokio::net::TcpListener;
 use url::Url;
 
@@ -22,6 +23,16 @@ mod api;
 mod change;
 mod entra;
 mod faults;
+mod lifecycle;
+mod publisher;
+mod relay;
+mod webhooks;
+mod withheld;
+
+use publisher::Publisher;
+
+/// When every story begins.
+const START: OffsetDateTime = datetime!(2026-01-31 09:30 UTC);
 
 /// An id that nothing has.
 const NOBODY: &str = "00000000-0000-4000-8000-000000000000";
@@ -33,6 +44,8 @@ struct Market {
     base: String,
     second: String,
     bearer: String,
+    clock: Clock,
+    publisher: Publisher,
 }
 
 impl Market {
@@ -40,18 +53,20 @@ impl Market {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let (base, second) = (format!("http://127.0.0.1:{port}"), format!("http://localhost:{port}"));
+        let (clock, publisher) = (Clock::manual(START), Publisher::open().await);
         let simulator = Simulator::new(Options {
-            clock: Clock::manual(datetime!(2026-01-31 09:30 UTC)),
+            clock: clock.clone(),
             seed: 7,
             base_url: Url::parse(&base).unwrap(),
             second_base_url: Url::parse(&second).unwrap(),
             landing_url: Url::parse("http://127.0.0.1:7071/api/landing").unwrap(),
+            webhook_url: publisher.url.clone(),
         });
         #[expect(clippy::disallowed_methods, reason = "the server of this test, which ends with the test's runtime")]
         tokio::spawn(simulator.clone().serve(listener));
         let client = Client::builder().no_proxy().timeout(Wait::from_secs(20)).build().unwrap();
         let bearer = simulator.sign_id_token(&simulator.access_token_claims());
-        Self { simulator, client, base, second, bearer }
+        Self { simulator, client, base, second, bearer, clock, publisher }
     }
 
     /// A call of the fulfillment API; `path` is what follows `/saas/subscriptions`.
@@ -93,6 +108,38 @@ impl Market {
 
     fn later(&self, seconds: i64) {
         self.simulator.advance(Duration::seconds(seconds)).unwrap();
+    }
+
+    /// The simulator's clock moves, and the publisher hears of what is then due.
+    async fn pass(&self, seconds: i64) {
+        self.later(seconds);
+        self.idle().await;
+    }
+
+    async fn idle(&self) {
+        let idle = self.simulator.idle();
+        tokio::time::timeout(Wait::from_secs(30), idle).await.expect("webhooks under way arrive");
+    }
+
+    /// The customer's side does something, and the publisher hears of it. Answers the operation's id.
+    async fn act(&self, id: &str, deed: Deed) -> String {
+        let operation = self.simulator.act(id, &deed).unwrap();
+        self.idle().await;
+        operation
+    }
+
+    fn webhooks(&self, webhooks: Webhooks) {
+        self.simulator.set_faults(Faults { webhooks, ..Faults::default() }).unwrap();
+    }
+
+    /// An operation as the simulator's own calls show it.
+    fn operation(&self, id: &str, operation: &str) -> Value {
+        let shown = self.simulator.subscription(id).unwrap()["operations"].as_array().unwrap().clone();
+        shown.into_iter().find(|one| one["id"] == operation).unwrap_or_default()
+    }
+
+    async fn answer(&self, id: &str, operation: &str, word: &str) -> StatusCode {
+        self.patch(&format!("/{id}/operations/{operation}"), json!({ "status": word })).await.status()
     }
 
     fn status(&self, id: &str) -> String {

@@ -157,17 +157,17 @@ impl Exchange<'_> {
             }
             Call::ListSubscriptions => self.list(market),
             Call::ListAvailablePlans => {
-                market.plans(id, self.request.query("planId").as_deref(), now).map(|plans| ok(&plans))
+                market.plans(id, self.request.query("planId").as_deref()).map(|plans| ok(&plans))
             }
             Call::ChangePlan | Call::ChangeQuantity => self.change(market),
             Call::Cancel => match market.cancel(id, self.operation_id.clone(), now)? {
                 Cancelled::Submitted(operation_id) => Ok(self.submitted(&operation_id)),
                 Cancelled::Already => Ok(empty(200)),
             },
-            Call::ListOperations => market.outstanding(id, now).map(|operations| ok(&operations)),
-            Call::GetOperation => market.operation(id, operation, now).map(|operation| ok(&operation)),
+            Call::ListOperations => market.outstanding(id).map(|operations| ok(&operations)),
+            Call::GetOperation => market.operation(id, operation).map(|operation| ok(&operation)),
             Call::UpdateOperation => self.update(market),
-            Call::GetSubscription => market.get(id, now).map(|subscription| ok(&subscription)),
+            Call::GetSubscription => market.get(id).map(|subscription| ok(&subscription)),
             Call::Token | Call::Keys | Call::OpenidConfiguration | Call::Authorize => {
                 Err(Refusal::not_found("", "this is a call of Entra's"))
             }
@@ -175,7 +175,7 @@ impl Exchange<'_> {
     }
 
     fn list(&self, market: &mut Market) -> Result<Reply, Refusal> {
-        let page = market.page(self.request.query("continuationToken").as_deref(), self.now)?;
+        let page = market.page(self.request.query("continuationToken").as_deref())?;
         let mut body = json!({ "subscriptions": page.subscriptions });
         if let Some(next) = page.next {
             let base = self.options.second_base_url.as_str().trim_end_matches('/');

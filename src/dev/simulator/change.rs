@@ -1,13 +1,12 @@
-//! Changes of a subscription after its activation: the publisher's own, the customer's, and the publisher's answers
-//! to the customer's.
+//! What the publisher does to a subscription after its activation: own changes, and answers to the customer's.
 
 use serde_json::{Value, json};
 use time::{Duration, OffsetDateTime};
 
-use super::catalog;
+use super::deed::{plan_target, quantity_target};
 use super::faults::Profile;
 use super::market::Market;
-use super::operation::{Action, Operation, Phase, Source};
+use super::operation::{Action, Operation, Phase, Source, Terms};
 use super::refusal::Refusal;
 use super::subscription::{Standing, Subscription};
 
@@ -16,26 +15,6 @@ pub(super) const STARTS_AFTER: Duration = Duration::seconds(1);
 
 /// How long an operation of the publisher's takes in all.
 pub(super) const ENDS_AFTER: Duration = Duration::seconds(5);
-
-/// How long the publisher has to answer a customer's change; silence accepts it.
-pub(super) const ANSWER_WITHIN: Duration = Duration::seconds(10);
-
-/// What a customer, their bank or Microsoft does to a subscription.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Deed {
-    /// Another plan.
-    ChangePlan(String),
-    /// Another number of seats.
-    ChangeQuantity(u32),
-    /// A payment failed.
-    Suspend,
-    /// It was paid after all.
-    Reinstate,
-    /// The next term begins.
-    Renew,
-    /// The end.
-    Unsubscribe,
-}
 
 /// What the publisher says to a customer's change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,10 +45,11 @@ impl Market {
         id: String,
         now: OffsetDateTime,
     ) -> Result<(), Refusal> {
-        let subscription = self.find(subscription_id, now)?;
+        let subscription = self.find(subscription_id)?;
         may_update(subscription)?;
         let target = plan_target(subscription, plan_id)?;
-        subscription.remember(by_publisher(id, Action::ChangePlan, target, now));
+        let operation = by_publisher(subscription, id, Action::ChangePlan, target, now);
+        self.announce(subscription_id, operation);
         Ok(())
     }
 
@@ -81,10 +61,11 @@ impl Market {
         id: String,
         now: OffsetDateTime,
     ) -> Result<(), Refusal> {
-        let subscription = self.find(subscription_id, now)?;
+        let subscription = self.find(subscription_id)?;
         may_update(subscription)?;
         let target = quantity_target(subscription, quantity)?;
-        subscription.remember(by_publisher(id, Action::ChangeQuantity, target, now));
+        let operation = by_publisher(subscription, id, Action::ChangeQuantity, target, now);
+        self.announce(subscription_id, operation);
         Ok(())
     }
 
@@ -95,7 +76,7 @@ impl Market {
         id: String,
         now: OffsetDateTime,
     ) -> Result<Cancelled, Refusal> {
-        let subscription = self.find(subscription_id, now)?;
+        let subscription = self.find(subscription_id)?;
         if subscription.standing == Standing::Unsubscribed {
             return Ok(Cancelled::Already);
         }
@@ -106,15 +87,16 @@ impl Market {
             let locked = "Delete cannot be completed because subscription is locked due to pending operation(s)";
             return Err(Refusal::conflict("delete", locked));
         }
-        let target = (subscription.plan.id, subscription.quantity);
-        subscription.remember(by_publisher(id.clone(), Action::Unsubscribe, target, now));
+        let target = subscription.terms();
+        let operation = by_publisher(subscription, id.clone(), Action::Unsubscribe, target, now);
+        self.announce(subscription_id, operation);
         Ok(Cancelled::Submitted(id))
     }
 
     /// List Outstanding Operations: those in progress.
-    pub(super) fn outstanding(&mut self, subscription_id: &str, now: OffsetDateTime) -> Result<Value, Refusal> {
+    pub(super) fn outstanding(&mut self, subscription_id: &str) -> Result<Value, Refusal> {
         let observed = self.faults.profile == Profile::Observed;
-        let subscription = match self.find(subscription_id, now) {
+        let subscription = match self.find(subscription_id) {
             Err(_) if observed => return Ok(json!({ "operations": [] })),
             found => found?,
         };
@@ -127,8 +109,8 @@ impl Market {
     }
 
     /// Get Operation.
-    pub(super) fn operation(&mut self, subscription_id: &str, id: &str, now: OffsetDateTime) -> Result<Value, Refusal> {
-        let (subscription, index) = self.find_operation(subscription_id, id, now)?;
+    pub(super) fn operation(&mut self, subscription_id: &str, id: &str) -> Result<Value, Refusal> {
+        let (subscription, index) = self.find_operation(subscription_id, id)?;
         Ok(subscription.operations[index].to_json(&subscription.id, &subscription.offer_id))
     }
 
@@ -141,8 +123,8 @@ impl Market {
         now: OffsetDateTime,
     ) -> Result<(), Refusal> {
         let observed = self.faults.profile == Profile::Observed;
-        let (subscription, index) = self.find_operation(subscription_id, id, now)?;
-        let operation = &mut subscription.operations[index];
+        let (subscription, index) = self.find_operation(subscription_id, id)?;
+        let operation = &subscription.operations[index];
         if operation.source == Source::Partner && observed {
             return Err(Refusal::conflict("", "An unexpected error has occurred.").with_status(500));
         }
@@ -150,116 +132,21 @@ impl Market {
             return Err(Refusal::conflict("", "The operation is no longer in progress"));
         }
         match verdict {
-            Verdict::Success => subscription.complete(index),
-            Verdict::Failure => operation.fail("Rejected", "The publisher refused the change."),
+            Verdict::Success => subscription.complete(index, now, "The publisher answered Success."),
+            Verdict::Failure => self.reject(subscription_id, id, "The publisher answered Failure.", now),
             Verdict::Other => {}
         }
         Ok(())
     }
 
-    /// Something that the customer's side does. Answers the operation's id.
-    pub(super) fn act(&mut self, subscription_id: &str, deed: &Deed, now: OffsetDateTime) -> Result<String, Refusal> {
-        let id = self.guid();
-        let subscription = self.find(subscription_id, now)?;
-        let (active, standing) = (subscription.standing == Standing::Subscribed, subscription.standing);
-        let wrong = |what: &str| Err(Refusal::conflict("", format!("{what}; this one is {standing:?}")));
-        match deed {
-            Deed::ChangePlan(_) | Deed::ChangeQuantity(_) if !active => {
-                return wrong("only a Subscribed subscription can be changed");
-            }
-            Deed::ChangePlan(_) | Deed::ChangeQuantity(_) if subscription.is_locked() => {
-                return Err(Refusal::conflict("", "another operation is pending on this subscription"));
-            }
-            Deed::ChangePlan(plan_id) => {
-                let target = plan_target(subscription, plan_id)?;
-                subscription.remember(by_customer(id.clone(), Action::ChangePlan, target, now));
-            }
-            Deed::ChangeQuantity(quantity) => {
-                let target = quantity_target(subscription, *quantity)?;
-                subscription.remember(by_customer(id.clone(), Action::ChangeQuantity, target, now));
-            }
-            Deed::Suspend if !active => return wrong("only a Subscribed subscription can be suspended"),
-            Deed::Suspend => {
-                subscription.standing = Standing::Suspended;
-                subscription.record(id.clone(), Action::Suspend, Source::Azure, now);
-            }
-            Deed::Reinstate if standing != Standing::Suspended => {
-                return wrong("only a Suspended subscription can be reinstated");
-            }
-            Deed::Reinstate => {
-                subscription.standing = Standing::Subscribed;
-                subscription.record(id.clone(), Action::Reinstate, Source::Azure, now);
-            }
-            Deed::Renew => renew(subscription, id.clone(), now)?,
-            Deed::Unsubscribe if standing == Standing::Unsubscribed => {
-                return wrong("a subscription is unsubscribed once");
-            }
-            Deed::Unsubscribe => {
-                subscription.standing = Standing::Unsubscribed;
-                subscription.activation = None;
-                subscription.record(id.clone(), Action::Unsubscribe, Source::Azure, now);
-            }
-        }
-        Ok(id)
-    }
-
-    fn find_operation(
-        &mut self,
-        subscription_id: &str,
-        id: &str,
-        now: OffsetDateTime,
-    ) -> Result<(&mut Subscription, usize), Refusal> {
+    fn find_operation(&mut self, subscription_id: &str, id: &str) -> Result<(&mut Subscription, usize), Refusal> {
         // Documented as 404, seen as 400 in both cases.
         let status = if self.faults.profile == Profile::Observed { 400 } else { 404 };
         let unknown = || Refusal::not_found("operationId", "Failed to find operation").with_status(status);
-        let subscription = self.find(subscription_id, now).map_err(|_| unknown())?;
+        let subscription = self.find(subscription_id).map_err(|_| unknown())?;
         let index = subscription.operations.iter().position(|operation| operation.id == id).ok_or_else(unknown)?;
         Ok((subscription, index))
     }
-}
-
-/// The next term follows the last.
-fn renew(subscription: &mut Subscription, id: String, now: OffsetDateTime) -> Result<(), Refusal> {
-    let standing = subscription.standing;
-    let Some((_, last)) = subscription.term.filter(|_| standing == Standing::Subscribed) else {
-        return Err(Refusal::conflict("", format!("only a Subscribed subscription renews; this one is {standing:?}")));
-    };
-    if !subscription.auto_renew {
-        return Err(Refusal::conflict("", "this subscription was bought without automatic renewal"));
-    }
-    let Some(first) = last.next_day().filter(|first| first.year() < LAST_YEAR) else {
-        return Err(Refusal::conflict("", format!("the simulator's calendar ends before the year {LAST_YEAR}")));
-    };
-    subscription.start_term(first);
-    subscription.record(id, Action::Renew, Source::Azure, now);
-    Ok(())
-}
-
-/// Renewals stop here, well before dates can no longer be held.
-const LAST_YEAR: i32 = 9_000;
-
-type Target = (&'static str, Option<u32>);
-
-fn plan_target(subscription: &Subscription, plan_id: &str) -> Result<Target, Refusal> {
-    let refuse = |message: String| Refusal::bad_request("BadRequest", "update", message);
-    let plan = catalog::plan(plan_id).ok_or_else(|| refuse("Request Plan is NOT in Catalog.".to_owned()))?;
-    if plan.id == subscription.plan.id {
-        return Err(refuse(format!(
-            "The customer is already subscribed to plan {plan_id}. Changing plans only supported between two different \
-             plans"
-        )));
-    }
-    // Seats are kept where the plan has any; a customer who comes from a flat price begins with the least.
-    let quantity = plan.seats.as_ref().map(|seats| subscription.quantity.unwrap_or(*seats.start()));
-    Ok((plan.id, quantity))
-}
-
-fn quantity_target(subscription: &Subscription, quantity: u32) -> Result<Target, Refusal> {
-    if subscription.quantity == Some(quantity) {
-        return Err(Refusal::bad_request("BadRequest", "update", "New quantity is the same as on the subscription"));
-    }
-    subscription.plan.check_quantity(Some(quantity))?;
-    Ok((subscription.plan.id, Some(quantity)))
 }
 
 fn may_update(subscription: &Subscription) -> Result<(), Refusal> {
@@ -279,32 +166,21 @@ fn may_update(subscription: &Subscription) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn by_publisher(id: String, action: Action, (plan_id, quantity): Target, now: OffsetDateTime) -> Operation {
+/// The publisher is told of a change when it begins, and of a cancellation when it is done.
+fn by_publisher(
+    subscription: &Subscription,
+    id: String,
+    action: Action,
+    target: Terms,
+    now: OffsetDateTime,
+) -> Operation {
+    let (starts_at, ends_at) = (now + STARTS_AFTER, now + ENDS_AFTER);
     Operation {
-        id,
-        action,
+        told_at: if action.is_change() { starts_at } else { ends_at },
         source: Source::Partner,
         phase: Phase::NotStarted,
-        plan_id,
-        quantity,
-        asked_at: now,
-        starts_at: now + STARTS_AFTER,
-        ends_at: now + ENDS_AFTER,
-        error: None,
-    }
-}
-
-fn by_customer(id: String, action: Action, (plan_id, quantity): Target, now: OffsetDateTime) -> Operation {
-    Operation {
-        id,
-        action,
-        source: Source::Azure,
-        phase: Phase::InProgress,
-        plan_id,
-        quantity,
-        asked_at: now,
-        starts_at: now,
-        ends_at: now + ANSWER_WITHIN,
-        error: None,
+        starts_at,
+        ends_at: Some(ends_at),
+        ..Operation::asked(subscription, id, action, target, now)
     }
 }

@@ -31,6 +31,11 @@ pub(super) fn issuer(options: &Options, tenant: &str) -> String {
     format!("{}/{}/v2.0", authority(options), issuer_tenant(tenant).unwrap_or(tenant))
 }
 
+/// The issuer of a tenant's v1.0 tokens. It is Microsoft's own: programs compare it, and never call it.
+pub(super) fn v1_issuer(tenant: &str) -> String {
+    format!("https://sts.windows.net/{}/", issuer_tenant(tenant).unwrap_or(tenant))
+}
+
 /// The claims of a v2.0 id token.
 pub(super) fn id_token_claims(options: &Options, person: &Person, nonce: &str) -> Value {
     let now = options.clock.now().unix_timestamp();
@@ -55,7 +60,7 @@ pub(super) fn access_token_claims(now: OffsetDateTime) -> Value {
     let now = now.unix_timestamp();
     json!({
         "aud": RESOURCE_ID,
-        "iss": format!("https://sts.windows.net/{TENANT_ID}/"),
+        "iss": v1_issuer(TENANT_ID),
         "iat": now,
         "nbf": now,
         "exp": now + LIFETIME,
@@ -64,6 +69,33 @@ pub(super) fn access_token_claims(now: OffsetDateTime) -> Value {
         "tid": TENANT_ID,
         "ver": "1.0",
     })
+}
+
+/// Microsoft's service principal in the publisher's tenant, which sends webhooks.
+const SENDER_ID: &str = "7d2b4c10-6e5f-4a3d-9b8c-1f0e2d3c4b5a";
+
+/// The claims of a token that comes with a webhook. Its audience is the publisher's application, and its version the one
+/// that this application is registered for: 1 names the sender as `appid`, 2 as `azp`.
+pub(super) fn webhook_claims(options: &Options, version: u8) -> Value {
+    let now = options.clock.now().unix_timestamp();
+    let mut claims = json!({
+        "aud": CLIENT_ID,
+        "iat": now,
+        "nbf": now,
+        "exp": now + LIFETIME,
+        "oid": SENDER_ID,
+        "sub": SENDER_ID,
+        "tid": TENANT_ID,
+    });
+    let own = if version == 1 {
+        json!({ "iss": v1_issuer(TENANT_ID), "appid": RESOURCE_ID, "appidacr": "2", "ver": "1.0" })
+    } else {
+        json!({ "iss": issuer(options, TENANT_ID), "azp": RESOURCE_ID, "azpacr": "2", "ver": "2.0" })
+    };
+    for (name, value) in own.as_object().into_iter().flatten() {
+        claims[name] = value.clone();
+    }
+    claims
 }
 
 /// What a caller sent, short enough to be said back.

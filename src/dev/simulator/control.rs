@@ -5,7 +5,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use time::Duration;
 
-use super::change::Deed;
+use super::deed::Deed;
 use super::market::{Purchase, SUBSCRIPTIONS};
 use super::refusal::Refusal;
 use super::span::instant;
@@ -50,7 +50,7 @@ fn routed(simulator: &Simulator, request: &Request, path: &[&str]) -> Result<Rep
         }
         ("GET", ["subscriptions"]) => {
             let last = request.query("last").and_then(|last| last.parse().ok()).unwrap_or(SUBSCRIPTIONS);
-            let subscriptions = simulator.with(|state, now| state.market.overview(last, now));
+            let subscriptions = simulator.with(|state, _| state.market.overview(last));
             Ok(Reply::json(200, &json!({ "subscriptions": subscriptions })))
         }
         ("GET", ["subscriptions", id]) => Ok(Reply::json(200, &simulator.subscription(&id.to_ascii_lowercase())?)),
@@ -89,6 +89,7 @@ fn read_deed(request: &Request, name: &str) -> Result<Deed, Refusal> {
         "suspend" => Ok(Deed::Suspend),
         "reinstate" => Ok(Deed::Reinstate),
         "renew" => Ok(Deed::Renew),
+        "transfer" => Ok(Deed::Transfer),
         "unsubscribe" => Ok(Deed::Unsubscribe),
         _ => Err(unknown(&request.method, &request.path)),
     }

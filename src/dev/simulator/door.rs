@@ -12,7 +12,7 @@ use warp::path::FullPath;
 use super::call::Call;
 use super::faults::{Answer, Effect, Rule};
 use super::refusal::Refusal;
-use super::{Simulator, api, control, entra, page};
+use super::{Simulator, api, control, courier, entra, page};
 use crate::web::{Reply, Request};
 
 /// The longest body read, in bytes. The longest that anybody sends is a list of fault rules.
@@ -100,6 +100,7 @@ enum Face {
     Api(api::Route),
     Entra(Call, String),
     Control,
+    Relay,
     Page,
     Nobody,
 }
@@ -112,6 +113,7 @@ fn face(request: &Request) -> Face {
         (_, ["entra", tenant, rest @ ..]) => {
             entra::route(request, rest).map_or(Face::Nobody, |call| Face::Entra(call, (*tenant).to_owned()))
         }
+        ("POST", ["simulator", "relay"]) => Face::Relay,
         (_, ["simulator", ..]) => Face::Control,
         _ => Face::Nobody,
     }
@@ -119,6 +121,9 @@ fn face(request: &Request) -> Face {
 
 async fn answer(simulator: &Simulator, request: Request) -> Reply {
     let face = face(&request);
+    if matches!(face, Face::Relay) {
+        return courier::relay(simulator, &request).await;
+    }
     match strike(simulator, &face, &request) {
         None => plain(simulator, &face, &request),
         Some(rule) => {
@@ -135,7 +140,7 @@ fn strike(simulator: &Simulator, face: &Face, request: &Request) -> Option<Rule>
     let (call, subscription) = match face {
         Face::Api(route) => (route.call, route.subscription.as_str()),
         Face::Entra(call, _) => (*call, ""),
-        Face::Control | Face::Page | Face::Nobody => return None,
+        Face::Control | Face::Relay | Face::Page | Face::Nobody => return None,
     };
     simulator.with(|state, _| {
         *state.calls.entry(call).or_default() += 1;
@@ -156,7 +161,7 @@ fn plain(simulator: &Simulator, face: &Face, request: &Request) -> Reply {
             control::answer(simulator, request, &path)
         }
         Face::Page => page::answer(options),
-        Face::Nobody => control::unknown(&request.method, &request.path).as_control(),
+        Face::Relay | Face::Nobody => control::unknown(&request.method, &request.path).as_control(),
     }
 }
 

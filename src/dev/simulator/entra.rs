@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use time::macros::format_description;
 
 use super::call::Call;
-use super::claims::{LIFETIME, access_token_claims, authority, issuer, issuer_tenant, short};
+use super::claims::{LIFETIME, access_token_claims, authority, issuer, issuer_tenant, short, v1_issuer};
 use super::{CLIENT_ID, CLIENT_SECRET, Options, RESOURCE_ID, State, TENANT_ID, signin};
 use crate::clock::Clock;
 use crate::web::{Reply, Request};
@@ -13,8 +13,10 @@ use crate::web::{Reply, Request};
 pub(super) fn route(request: &Request, path: &[&str]) -> Option<Call> {
     match (request.method.as_str(), path) {
         ("POST", ["oauth2", "v2.0", "token"]) => Some(Call::Token),
-        ("GET", ["v2.0", ".well-known", "openid-configuration"]) => Some(Call::OpenidConfiguration),
-        ("GET", ["discovery", "v2.0", "keys"]) => Some(Call::Keys),
+        ("GET", ["v2.0", ".well-known", "openid-configuration"] | [".well-known", "openid-configuration"]) => {
+            Some(Call::OpenidConfiguration)
+        }
+        ("GET", ["discovery", "v2.0", "keys"] | ["discovery", "keys"]) => Some(Call::Keys),
         ("GET" | "POST", ["oauth2", "v2.0", "authorize"]) => Some(Call::Authorize),
         _ => None,
     }
@@ -27,11 +29,30 @@ pub(super) fn answer(state: &mut State, options: &Options, call: Call, tenant: &
     let answer = match call {
         Call::Token => token(state, tenant, request),
         _ if issuer_tenant(tenant).is_none() => Err(EntraError::unknown_tenant(tenant)),
+        Call::OpenidConfiguration if is_v1(request) => Ok(Reply::json(200, &v1_configuration(options, tenant))),
         Call::OpenidConfiguration => Ok(Reply::json(200, &configuration(options, tenant))),
-        Call::Keys => Ok(Reply::json(200, &state.keys.published(&issuer(options, tenant)))),
+        Call::Keys if is_v1(request) => Ok(Reply::json(200, &state.keys.published(None))),
+        Call::Keys => Ok(Reply::json(200, &state.keys.published(Some(&issuer(options, tenant))))),
         _ => return signin::answer(state, options, tenant, request),
     };
     answer.unwrap_or_else(|error| error.reply(state, options))
+}
+
+/// The addresses of version 1 are those without a version.
+fn is_v1(request: &Request) -> bool {
+    !request.path.split('/').any(|segment| segment == "v2.0")
+}
+
+/// What version 1 says of itself: webhooks come with its tokens unless the application asks for version 2.
+fn v1_configuration(options: &Options, tenant: &str) -> Value {
+    let base = format!("{}/{tenant}", authority(options));
+    json!({
+        "issuer": v1_issuer(tenant),
+        "jwks_uri": format!("{base}/discovery/keys"),
+        "response_types_supported": ["id_token"],
+        "subject_types_supported": ["pairwise"],
+        "id_token_signing_alg_values_supported": ["RS256"],
+    })
 }
 
 fn configuration(options: &Options, tenant: &str) -> Value {

@@ -7,6 +7,7 @@ use time::Duration;
 use super::call::Call;
 use super::refusal::Refusal;
 use super::span;
+use super::webhooks::Webhooks;
 
 /// How many rules there may be at once.
 pub(super) const RULES: usize = 100;
@@ -32,6 +33,8 @@ pub struct Faults {
     pub profile: Profile,
     /// How many subscriptions make a page of the list, on average: pages are ranges of ids, so their sizes vary.
     pub partition_size: u32,
+    /// How webhooks are sent, and what befalls them.
+    pub webhooks: Webhooks,
     /// What spoils answers. The first rule that fits a call is applied.
     pub rules: Vec<Rule>,
 }
@@ -40,10 +43,10 @@ pub struct Faults {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Profile {
-    /// As the documents have it.
+    /// As the documents have it: a reinstatement waits for the publisher.
     Documented,
     /// As seen: 400 for unknown operations, 500 to an answer that our own operation does not need, nothing pending for
-    /// subscriptions that do not exist.
+    /// subscriptions that do not exist, reinstated before the publisher is asked.
     #[default]
     Observed,
 }
@@ -105,6 +108,7 @@ impl Default for Faults {
             secret_expired: false,
             profile: Profile::Observed,
             partition_size: 78,
+            webhooks: Webhooks::default(),
             rules: Vec::new(),
         }
     }
@@ -120,6 +124,7 @@ impl Faults {
         if self.partition_size == 0 {
             return refuse("partitionSize", "partitionSize: at least 1".to_owned());
         }
+        self.webhooks.check()?;
         for rule in &self.rules {
             if rule.probability.is_some_and(|probability| !(0.0..=1.0).contains(&probability)) {
                 return refuse("rules", "probability: a number from 0 to 1".to_owned());

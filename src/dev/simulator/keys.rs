@@ -124,18 +124,21 @@ impl Keys {
         serde_json::from_slice(&decode(claims)?).ok()
     }
 
-    /// The published keys. As with Entra each names its issuer; one is of a kind that nobody knows yet.
-    pub(super) fn published(&self, issuer: &str) -> Value {
-        let mut keys: Vec<Value> = self.0.iter().map(|key| published(key, issuer)).collect();
-        keys.insert(
-            0,
-            json!({ "kty": "LATTICE", "use": "sig", "kid": "a-kind-to-come", "v": "AAEC", "issuer": issuer }),
-        );
+    /// The published keys; one is of a kind that nobody knows yet. As with Entra each names its issuer, but for those of
+    /// version 1.
+    pub(super) fn published(&self, issuer: Option<&str>) -> Value {
+        let mut keys: Vec<Value> = self.0.iter().map(|key| published(key)).collect();
+        keys.insert(0, json!({ "kty": "LATTICE", "use": "sig", "kid": "a-kind-to-come", "v": "AAEC" }));
+        for key in &mut keys {
+            if let Some(issuer) = issuer {
+                key["issuer"] = issuer.into();
+            }
+        }
         json!({ "keys": keys })
     }
 }
 
-fn published(key: &Key, issuer: &str) -> Value {
+fn published(key: &Key) -> Value {
     json!({
         "kty": "RSA",
         "use": "sig",
@@ -143,6 +146,5 @@ fn published(key: &Key, issuer: &str) -> Value {
         "x5t": key.id,
         "n": URL_SAFE_NO_PAD.encode(modulus(&key.pair)),
         "e": URL_SAFE_NO_PAD.encode(key.pair.public_key().exponent().big_endian_without_leading_zero()),
-        "issuer": issuer,
     })
 }

@@ -3,7 +3,6 @@
 
 use serde::Deserialize;
 use serde_json::{Value, json};
-use time::OffsetDateTime;
 
 use super::market::Market;
 use super::refusal::Refusal;
@@ -32,7 +31,7 @@ struct Range {
 
 impl Market {
     /// One page. Without a token the first; a token names its range, so purchases in between do no harm.
-    pub(super) fn page(&mut self, continuation: Option<&str>, now: OffsetDateTime) -> Result<Page, Refusal> {
+    pub(super) fn page(&mut self, continuation: Option<&str>) -> Result<Page, Refusal> {
         let (min, max) = match continuation {
             None => {
                 let partitions = self.subscriptions.len() as u64 / u64::from(self.faults.partition_size) + 1;
@@ -49,12 +48,9 @@ impl Market {
         let rng = &mut self.rng;
         let subscriptions = self
             .subscriptions
-            .range_mut(first..)
+            .range(first..)
             .take_while(|(id, _)| place(id) < max)
-            .map(|(_, subscription)| {
-                subscription.settle(now);
-                subscription.to_json(rng)
-            })
+            .map(|(_, subscription)| subscription.to_json(rng))
             .collect();
         let next = (max < END).then(|| write(max, max + width));
         Ok(Page { subscriptions, next })

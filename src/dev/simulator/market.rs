@@ -1,7 +1,7 @@
 //! The marketplace's own records: what was bought, the tokens that lead buyers to the publisher, and the calls that
 //! read them. Plain and synchronous; the time is an argument, chance is seeded.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -11,11 +11,16 @@ use time::{Duration, OffsetDateTime};
 
 use super::call::Call;
 use super::catalog;
+use super::delivery::Queue;
 use super::faults::{Faults, Rule};
-use super::operation::{Action, Source};
+use super::lifecycle::Report;
+use super::operation::{Action, Operation};
+use super::payload::payload;
 use super::people::Who;
 use super::refusal::Refusal;
 use super::subscription::{Activation, Standing, Subscription, TermUnit};
+use super::trial::Trial;
+use super::webhooks::Webhooks;
 
 /// How many subscriptions the simulator keeps: more than a publisher needs to try paging and reconciliation, and little
 /// enough that all of them fit one answer of some 16 MB.
@@ -29,6 +34,9 @@ pub(super) const TOKENS: usize = 40_000;
 
 /// The bytes of a token before base64, as recorded: 216 characters.
 const TOKEN_LENGTH: usize = 160;
+
+/// How many attempts to deliver webhooks are shown of each subscription where all are shown.
+const ATTEMPTS_SHOWN: usize = 10;
 
 /// The longest name of a subscription, in bytes.
 const LONGEST_NAME: usize = 256;
@@ -65,6 +73,9 @@ pub struct Purchase {
     /// Whether it renews by itself: yes unless said otherwise.
     #[serde(default = "yes")]
     pub auto_renew: bool,
+    /// How long it is free before it is paid for: not at all unless said otherwise.
+    #[serde(default)]
+    pub free_trial: Option<Trial>,
 }
 
 fn yes() -> bool {
@@ -85,6 +96,7 @@ impl Purchase {
             name: None,
             term_unit: TermUnit::default(),
             auto_renew: true,
+            free_trial: None,
         }
     }
 }
@@ -103,6 +115,19 @@ pub(super) struct Market {
     pub(super) rng: fastrand::Rng,
     /// How it behaves.
     pub faults: Faults,
+    /// Webhooks that are not yet received.
+    pub queue: Queue,
+    /// When time next does something to a subscription; one entry for each at most.
+    pub(super) agenda: BTreeSet<(OffsetDateTime, String)>,
+    /// The subscriptions whose entries may be out of date.
+    pub(super) touched: Vec<String>,
+    /// What the log has not heard of yet.
+    pub(super) reports: Vec<Report>,
+}
+
+/// A GUID that was not given before.
+pub(super) fn guid(rng: &mut fastrand::Rng) -> String {
+    uuid::Builder::from_random_bytes(rng.u128(..).to_be_bytes()).into_uuid().to_string()
 }
 
 impl Market {
@@ -113,6 +138,10 @@ impl Market {
             tokens: VecDeque::new(),
             rng: fastrand::Rng::with_seed(seed),
             faults: Faults::default(),
+            queue: Queue::default(),
+            agenda: BTreeSet::new(),
+            touched: Vec::new(),
+            reports: Vec::new(),
         }
     }
 
@@ -121,11 +150,13 @@ impl Market {
         self.subscriptions.clear();
         self.tokens.clear();
         self.faults = Faults::default();
+        self.queue.forget();
+        self.agenda.clear();
     }
 
     /// A GUID that was not given before.
     pub(super) fn guid(&mut self) -> String {
-        uuid::Builder::from_random_bytes(self.rng.u128(..).to_be_bytes()).into_uuid().to_string()
+        guid(&mut self.rng)
     }
 
     /// Somebody buys. Answers the subscription's id.
@@ -159,29 +190,38 @@ impl Market {
             plan,
             quantity: purchase.quantity,
             standing: Standing::PendingFulfillmentStart,
+            since: now,
             beneficiary: purchase.beneficiary.0.clone(),
             purchaser: purchase.purchaser.0.clone(),
             term_unit: purchase.term_unit,
             term: None,
             auto_renew: purchase.auto_renew,
+            free_trial: purchase.free_trial,
+            trial_ends: None,
             private_offer: purchase.private_offer.then(|| self.guid()),
             created: now,
             activation: None,
             operations: VecDeque::new(),
+            attempts: VecDeque::new(),
+            scheduled: None,
             calls: BTreeMap::new(),
         };
         if purchase.auto_activate {
             subscription.begin(now);
-            subscription.record(self.guid(), Action::Subscribe, Source::Azure, now);
         }
+        let subscribed = Operation::done(&subscription, self.guid(), Action::Subscribe, now);
         let id = subscription.id.clone();
         self.subscriptions.insert(id.clone(), subscription);
+        self.touched.push(id.clone());
+        if purchase.auto_activate {
+            self.announce(&id, subscribed);
+        }
         Ok(id)
     }
 
     /// A fresh token: opaque, good for a day, resolvable many times, with every character that breaks in a URL.
     pub(super) fn token(&mut self, id: &str, now: OffsetDateTime) -> Result<String, Refusal> {
-        self.find(id, now)?;
+        self.find(id)?;
         let mut bytes = [0; TOKEN_LENGTH];
         self.rng.fill(&mut bytes);
         // These three bytes are written "+/+/"; the length alone makes the "==" at the end.
@@ -201,13 +241,11 @@ impl Market {
         self.tokens.iter().rev().find(|known| known.text == token).map(|known| known.subscription_id.as_str())
     }
 
-    /// The subscription with this id, as it stands now.
-    pub(super) fn find(&mut self, id: &str, now: OffsetDateTime) -> Result<&mut Subscription, Refusal> {
+    /// The subscription with this id.
+    pub(super) fn find(&mut self, id: &str) -> Result<&mut Subscription, Refusal> {
+        self.touched.push(id.to_owned());
         let subscription = self.subscriptions.get_mut(id);
-        let subscription =
-            subscription.ok_or_else(|| Refusal::not_found("subscriptionId", "there is no such subscription"))?;
-        subscription.settle(now);
-        Ok(subscription)
+        subscription.ok_or_else(|| Refusal::not_found("subscriptionId", "there is no such subscription"))
     }
 
     /// Counts a call for the subscription that it names.
@@ -223,15 +261,19 @@ impl Market {
     }
 
     /// The `last` subscriptions in the order of their purchase, as the simulator's own calls show them.
-    pub(super) fn overview(&mut self, last: usize, now: OffsetDateTime) -> Vec<Value> {
-        let mut all: Vec<_> = self.subscriptions.values_mut().collect();
+    pub(super) fn overview(&mut self, last: usize) -> Vec<Value> {
+        let mut all: Vec<_> = self.subscriptions.values().collect();
         all.sort_by_key(|subscription| subscription.created);
         let skipped = all.len().saturating_sub(last);
         all.into_iter()
             .skip(skipped)
             .map(|subscription| {
-                subscription.settle(now);
-                subscription.to_control_json(&mut self.rng)
+                let mut shown = subscription.to_control_json(ATTEMPTS_SHOWN, &mut self.rng);
+                for attempt in shown["deliveries"].as_array_mut().into_iter().flatten().filter_map(Value::as_object_mut)
+                {
+                    attempt.remove("body");
+                }
+                shown
             })
             .collect()
     }
@@ -248,7 +290,7 @@ impl Market {
             return Err(refuse("The token has expired"));
         }
         let id = known.subscription_id.clone();
-        let subscription = self.find(&id, now)?.clone();
+        let subscription = self.find(&id)?.clone();
         let mut resolved = json!({
             "id": subscription.id,
             "subscriptionName": subscription.name,
@@ -267,7 +309,7 @@ impl Market {
     pub(super) fn activate(&mut self, id: &str, now: OffsetDateTime) -> Result<(), Refusal> {
         let operation_id = self.guid();
         let (due, fails) = (now + self.faults.activation_lag, self.faults.activation_fails);
-        let subscription = self.find(id, now)?;
+        let subscription = self.find(id)?;
         match subscription.standing {
             Standing::Unsubscribed => Err(Refusal::not_found("subscriptionId", "The subscription is unsubscribed")),
             Standing::Suspended => {
@@ -277,27 +319,34 @@ impl Market {
             Standing::PendingFulfillmentStart => {
                 let fails_as = fails.then_some(operation_id);
                 subscription.activation.get_or_insert(Activation { due, fails_as });
-                subscription.settle(now);
                 Ok(())
             }
         }
     }
 
     /// Get Subscription.
-    pub(super) fn get(&mut self, id: &str, now: OffsetDateTime) -> Result<Value, Refusal> {
-        let subscription = self.find(id, now)?.clone();
+    pub(super) fn get(&mut self, id: &str) -> Result<Value, Refusal> {
+        let subscription = self.find(id)?.clone();
         Ok(subscription.to_json(&mut self.rng))
     }
 
+    /// The full form of the webhook about an operation; null where there is none.
+    pub(super) fn webhook_body(&mut self, id: &str, operation_id: &str) -> Value {
+        let Some(subscription) = self.subscriptions.get(id) else { return Value::Null };
+        let operation = subscription.operations.iter().find(|operation| operation.id == operation_id);
+        let body = |operation| payload(subscription, operation, &Webhooks::default(), &mut self.rng);
+        operation.map_or(Value::Null, body)
+    }
+
     /// Get Subscription with everything else that is known of it.
-    pub(super) fn inspect(&mut self, id: &str, now: OffsetDateTime) -> Result<Value, Refusal> {
-        let subscription = self.find(id, now)?.clone();
-        Ok(subscription.to_control_json(&mut self.rng))
+    pub(super) fn inspect(&mut self, id: &str) -> Result<Value, Refusal> {
+        let subscription = self.find(id)?.clone();
+        Ok(subscription.to_control_json(usize::MAX, &mut self.rng))
     }
 
     /// List Available Plans: all of them, or the one that is named; unknown names give none.
-    pub(super) fn plans(&mut self, id: &str, named: Option<&str>, now: OffsetDateTime) -> Result<Value, Refusal> {
-        let subscription = self.find(id, now)?;
+    pub(super) fn plans(&mut self, id: &str, named: Option<&str>) -> Result<Value, Refusal> {
+        let subscription = self.find(id)?;
         if subscription.standing == Standing::Unsubscribed {
             let gone = Refusal::bad_request("Forbidden", "subscriptionId", "The subscription is unsubscribed");
             return Err(gone.with_status(403));

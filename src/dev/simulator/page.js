@@ -1,5 +1,6 @@
 "use strict";
 const SHOWN = 50;
+const LINES = 6;
 const REFRESH_MS = 2000;
 const ANSWER_WITHIN_MS = 8000;
 const find = (id) => document.getElementById(id);
@@ -53,26 +54,50 @@ function buttons(subscription) {
     made.push(button("Renew", act("renew")), button("Suspend", act("suspend")));
   }
   if (status === "Suspended") made.push(button("Reinstate", act("reinstate")));
-  if (status !== "Unsubscribed") made.push(button("Unsubscribe", act("unsubscribe")));
+  if (status !== "Unsubscribed") made.push(button("Transfer", act("transfer")), button("Unsubscribe", act("unsubscribe")));
   return made;
 }
 
+const clock = (instant) => instant.slice(11, 19);
+const took = (ms) => ms < 1000 ? `${ms} ms` : `${(ms / 1000).toFixed(1)} s`;
+const seats = (quantity) => quantity == null ? "" : `, ${quantity} ${quantity === 1 ? "seat" : "seats"}`;
+const list = (title, items) => items.length === 0 ? [] : [
+  element("h4", {}, title),
+  element("ul", { className: "log" }, ...items.map((item) => element("li", { className: item.className }, item.text))),
+];
+
+function operationLine({ timeStamp, action, planId, quantity, status, operationRequestSource, acknowledgedAfter, endedBecause }) {
+  const target = action.startsWith("Change") ? ` to ${planId}${seats(quantity)}` : "";
+  const answered = acknowledgedAfter === undefined ? "" : ` after ${took(acknowledgedAfter)}`;
+  return {
+    className: status,
+    text: `${clock(timeStamp)} ${action}${target}, asked by ${operationRequestSource}: ${status}${answered}. ${endedBecause ?? "Waits for the publisher."}`,
+  };
+}
+
+function deliveryLine({ at, action, attempt, status, error, answeredAfter, acknowledgedAfter }) {
+  const acknowledged = acknowledgedAfter === undefined ? "" : `, acknowledged after ${took(acknowledgedAfter)}`;
+  return {
+    className: status >= 200 && status < 300 ? "Succeeded" : "Failed",
+    text: `${clock(at)} ${action}${attempt > 1 ? `, try ${attempt}` : ""}: ${error ?? status} in ${took(answeredAfter)}${acknowledged}`,
+  };
+}
+
 function card(subscription) {
-  const { term, operations, calls } = subscription;
-  const seats = subscription.quantity === undefined ? "" : `, ${subscription.quantity} ${subscription.quantity === 1 ? "seat" : "seats"}`;
+  const { term, operations, deliveries, calls } = subscription;
   const dates = term.startDate ? `, ${term.startDate.slice(0, 10)} to ${term.endDate.slice(0, 10)}` : "";
+  const terms = (subscription.autoRenew ? "" : ", does not renew") + (subscription.isFreeTrial ? ", free trial" : "");
   const counts = Object.entries(calls).map(([name, count]) => `${name} ${count}`).join(", ");
   const parties = subscription.beneficiary.emailId +
     (subscription.purchaser.emailId === subscription.beneficiary.emailId ? "" : `, paid by ${subscription.purchaser.emailId}`);
-  const list = operations.slice(-5).reverse().map((operation) =>
-    element("li", {}, `${operation.timeStamp.slice(11, 19)} ${operation.action}: ${operation.status} (${operation.operationRequestSource})`));
   return element("article", {},
     element("h3", {}, subscription.name, element("span", { className: `status ${subscription.saasSubscriptionStatus}` }, subscription.saasSubscriptionStatus)),
-    element("p", {}, `${subscription.planId}${seats}${dates}. ${parties}`,
+    element("p", {}, `${subscription.planId}${seats(subscription.quantity)}${dates}${terms}. ${parties}`,
       element("br", {}), element("code", { className: "faint" }, subscription.id),
       element("br", {}), element("span", { className: "faint" }, counts ? `Calls: ${counts}` : "Not called for yet")),
     element("div", { className: "row" }, ...buttons(subscription)),
-    element("ul", { className: "operations" }, ...list));
+    ...list("Operations", operations.slice(-LINES).reverse().map(operationLine)),
+    ...list("Webhooks", deliveries.slice(-LINES).reverse().map(deliveryLine)));
 }
 
 let shown = "";
@@ -107,6 +132,9 @@ find("buy").addEventListener("submit", (event) => {
       ...(perSeat ? { quantity: Number(fields.quantity.value) } : {}),
       beneficiary: fields.beneficiary.value,
       purchaser: fields.purchaser.value || fields.beneficiary.value,
+      autoActivate: fields.autoActivate.checked,
+      autoRenew: fields.autoRenew.checked,
+      ...(fields.freeTrial.checked ? { freeTrial: "P1M" } : {}),
     });
     find("landing").href = bought.landingUrl;
     find("bought").hidden = false;

@@ -23,7 +23,8 @@ use crate::web::Reply;
 <header>
   <h1>Marketplace simulator</h1>
   <p>Offer <code id="offer">{{ offer }}</code>. Nothing here costs anything; all is forgotten when the program ends.</p>
-  <p class="faint">MARKETPLACE_API_URL <code>{{ api }}</code>, ENTRA_AUTHORITY_URL <code>{{ authority }}</code></p>
+  <p class="faint">MARKETPLACE_API_URL <code>{{ api }}</code>, ENTRA_AUTHORITY_URL <code>{{ authority }}</code>,
+    webhooks to <code>{{ webhook }}</code></p>
 </header>
 <main>
 <section aria-labelledby="buy-title">
@@ -43,6 +44,11 @@ use crate::web::Reply;
       <select name="purchaser"><option value="">the same</option>{% for person in people %}
         <option value="{{ person.key }}">{{ person.key }}: {{ person.name }}</option>{% endfor %}
       </select></label>
+    <fieldset>
+      <label><input type="checkbox" name="autoActivate"> Active at once</label>
+      <label><input type="checkbox" name="autoRenew" checked> Renews by itself</label>
+      <label><input type="checkbox" name="freeTrial"> First month free</label>
+    </fieldset>
     <button class="main">Buy</button>
   </form>
   <p id="bought" hidden>Bought. <a id="landing" href="/">Configure account now</a></p>
@@ -51,6 +57,7 @@ use crate::web::Reply;
   <h2 id="clock-title">Clock</h2>
   <p><time id="now"></time> <span id="ahead"></span></p>
   <p class="row">
+    <button data-advance="PT10S">+ 10 seconds</button>
     <button data-advance="PT1M">+ 1 minute</button>
     <button data-advance="PT24H">+ 1 day</button>
     <button data-advance="P30D">+ 30 days</button>
@@ -67,10 +74,11 @@ use crate::web::Reply;
 </html>
 "#
 )]
-struct Page {
+struct Page<'a> {
     offer: &'static str,
     api: String,
     authority: String,
+    webhook: &'a str,
     plans: &'static [Plan],
     people: &'static [Person],
     style: &'static str,
@@ -83,6 +91,7 @@ pub(super) fn answer(options: &Options) -> Reply {
         offer: OFFER,
         api: format!("{}/api", options.base_url.as_str().trim_end_matches('/')),
         authority: authority(options),
+        webhook: options.webhook_url.as_str(),
         plans: &PLANS,
         people: &PEOPLE,
         style: include_str!("page.css"),

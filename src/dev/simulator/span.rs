@@ -82,6 +82,32 @@ pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<
     parse(&String::deserialize(deserializer)?).map_err(de::Error::custom)
 }
 
+/// For `#[serde(with = "span::optional")]`.
+pub(super) mod optional {
+    use serde::{Deserialize as _, Deserializer, Serializer, de};
+    use time::Duration;
+
+    /// Writes `null` for none.
+    #[expect(clippy::ref_option, reason = "the signature that serde asks for")]
+    pub(in super::super) fn serialize<S: Serializer>(
+        span: &Option<Duration>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        match span {
+            Some(span) => super::serialize(span, serializer),
+            None => serializer.serialize_none(),
+        }
+    }
+
+    /// Reads `null` as none.
+    pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<Duration>, D::Error> {
+        let text = Option::<String>::deserialize(deserializer)?;
+        text.map(|text| super::parse(&text)).transpose().map_err(de::Error::custom)
+    }
+}
+
 /// A moment as Microsoft writes it: seven digits after the second.
 pub(super) fn instant(at: OffsetDateTime) -> String {
     let digits = format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:7]Z");

@@ -1,4 +1,4 @@
-//! One subscription as Microsoft keeps it: what time does to it, and how the API shows it.
+//! One subscription as Microsoft keeps it, and how the API shows it.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -8,12 +8,23 @@ use time::{Date, Duration, OffsetDateTime};
 
 use super::call::Call;
 use super::catalog::{self, Plan};
-use super::operation::{Action, Operation, Phase, Source};
+use super::delivery::Attempt;
+use super::operation::{Operation, Terms};
 use super::people::Party;
 use super::span::instant;
+use super::trial::Trial;
 
 /// How many operations a subscription remembers; the oldest is forgotten first.
 pub(super) const OPERATIONS_KEPT: usize = 50;
+
+/// How many attempts to deliver its webhooks a subscription remembers; the oldest is forgotten first.
+const ATTEMPTS_KEPT: usize = 50;
+
+/// How many of those attempts keep the body that was sent, of a kilobyte and a half: enough to see the last ones.
+const BODIES_KEPT: usize = 3;
+
+/// Renewals stop here, well before dates can no longer be held.
+const LAST_YEAR: i32 = 9_000;
 
 /// `saasSubscriptionStatus`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -54,49 +65,52 @@ pub(super) struct Subscription {
     pub plan: &'static Plan,
     pub quantity: Option<u32>,
     pub standing: Standing,
+    /// Since when it stands so.
+    pub since: OffsetDateTime,
     pub beneficiary: Party,
     pub purchaser: Party,
     pub term_unit: TermUnit,
     /// The first and the last day; absent before activation.
     pub term: Option<(Date, Date)>,
     pub auto_renew: bool,
+    /// How long it is free after its activation.
+    pub free_trial: Option<Trial>,
+    /// When the free trial that is running ends.
+    pub trial_ends: Option<OffsetDateTime>,
     /// The id of the private offer that it was bought with.
     pub private_offer: Option<String>,
     pub created: OffsetDateTime,
     pub activation: Option<Activation>,
     /// Oldest first, at most [`OPERATIONS_KEPT`].
     pub operations: VecDeque<Operation>,
+    /// Oldest first, at most [`ATTEMPTS_KEPT`].
+    pub attempts: VecDeque<Attempt>,
+    /// The entry that the agenda holds for it.
+    pub scheduled: Option<OffsetDateTime>,
     /// How often each call of the API named this subscription, refused and faulted ones included.
     pub calls: BTreeMap<Call, u32>,
 }
 
 impl Subscription {
-    /// Brings everything about that has come due by `now`.
-    pub(super) fn settle(&mut self, now: OffsetDateTime) {
-        if let Some(activation) = self.activation.take_if(|activation| activation.due <= now) {
-            match activation.fails_as {
-                None => self.begin(activation.due),
-                Some(id) => {
-                    self.standing = Standing::Unsubscribed;
-                    self.record(id, Action::Unsubscribe, Source::Azure, activation.due);
-                }
-            }
-        }
-        for index in 0..self.operations.len() {
-            let operation = &mut self.operations[index];
-            if operation.phase == Phase::NotStarted && operation.starts_at <= now {
-                operation.phase = Phase::InProgress;
-            }
-            if operation.is_pending() && operation.ends_at <= now {
-                self.complete(index);
-            }
+    /// What is bought.
+    pub(super) fn terms(&self) -> Terms {
+        (self.plan.id, self.quantity)
+    }
+
+    /// Changes its standing.
+    pub(super) fn stand(&mut self, standing: Standing, at: OffsetDateTime) {
+        self.standing = standing;
+        self.since = at;
+        if standing == Standing::Unsubscribed {
+            self.activation = None;
         }
     }
 
-    /// The subscription becomes active, and its first term begins at midnight of that day.
+    /// The subscription becomes active, and its first term begins at midnight of that day, with the free trial if any.
     pub(super) fn begin(&mut self, at: OffsetDateTime) {
-        self.standing = Standing::Subscribed;
+        self.stand(Standing::Subscribed, at);
         self.start_term(at.date());
+        self.trial_ends = self.free_trial.map(|trial| trial.after(at.date()).midnight().assume_utc());
     }
 
     /// A term of the usual length from `first`. The last day is the day before the next term begins, as recorded.
@@ -104,39 +118,11 @@ impl Subscription {
         self.term = Some((first, self.term_unit.after(first) - Duration::DAY));
     }
 
-    /// Lets a pending operation take effect, if the subscription still allows it.
-    pub(super) fn complete(&mut self, index: usize) {
-        let operation = &mut self.operations[index];
-        let active = self.standing == Standing::Subscribed;
-        match operation.action {
-            Action::ChangePlan | Action::ChangeQuantity if !active => {
-                operation.fail("BadRequest", "The subscription is not active.");
-                return;
-            }
-            Action::ChangePlan | Action::ChangeQuantity => {
-                self.plan = catalog::plan(operation.plan_id).unwrap_or(self.plan);
-                self.quantity = operation.quantity;
-            }
-            Action::Unsubscribe => self.standing = Standing::Unsubscribed,
-            Action::Reinstate | Action::Renew | Action::Subscribe | Action::Suspend => {}
-        }
-        operation.phase = Phase::Succeeded;
-    }
-
-    /// Remembers an operation that is already done.
-    pub(super) fn record(&mut self, id: String, action: Action, source: Source, at: OffsetDateTime) {
-        self.remember(Operation {
-            id,
-            action,
-            source,
-            phase: Phase::Succeeded,
-            plan_id: self.plan.id,
-            quantity: self.quantity,
-            asked_at: at,
-            starts_at: at,
-            ends_at: at,
-            error: None,
-        });
+    /// When the next term would begin; `None` before activation, and where the calendar ends.
+    pub(super) fn term_ends(&self) -> Option<OffsetDateTime> {
+        let (_, last) = self.term?;
+        let next = last.next_day().filter(|first| first.year() < LAST_YEAR)?;
+        Some(next.midnight().assume_utc())
     }
 
     /// Remembers an operation.
@@ -178,7 +164,7 @@ impl Subscription {
             "term": term,
             "autoRenew": self.auto_renew,
             "isTest": false,
-            "isFreeTrial": false,
+            "isFreeTrial": self.trial_ends.is_some(),
             "allowedCustomerOperations": allowed,
             "sandboxType": "None",
             "created": instant(self.created),
@@ -191,13 +177,32 @@ impl Subscription {
         subscription
     }
 
-    /// As the simulator's own calls show it: with its operations and how often it was called for.
-    pub(super) fn to_control_json(&self, rng: &mut fastrand::Rng) -> Value {
+    /// Remembers an attempt to tell the publisher something.
+    pub(super) fn log(&mut self, attempt: Attempt) {
+        if self.attempts.len() == ATTEMPTS_KEPT {
+            self.attempts.pop_front();
+        }
+        self.attempts.push_back(attempt);
+        if let Some(older) = self.attempts.len().checked_sub(BODIES_KEPT + 1) {
+            self.attempts[older].body = None;
+        }
+    }
+
+    /// As the simulator's own calls show it: with its operations, its last `attempts` webhooks, and how often it was
+    /// called for.
+    pub(super) fn to_control_json(&self, attempts: usize, rng: &mut fastrand::Rng) -> Value {
         let mut subscription = self.to_json(rng);
-        let operations = self.operations.iter().map(|operation| operation.to_json(&self.id, &self.offer_id));
+        let operations = self.operations.iter().map(|operation| operation.to_control_json(&self.id, &self.offer_id));
         subscription["operations"] = operations.collect();
+        let skipped = self.attempts.len().saturating_sub(attempts);
+        subscription["deliveries"] = self.attempts.iter().skip(skipped).map(|attempt| self.attempt(attempt)).collect();
         subscription["calls"] = self.calls.iter().map(|(call, count)| (call.name(), Value::from(*count))).collect();
         subscription
+    }
+
+    fn attempt(&self, attempt: &Attempt) -> Value {
+        let operation = self.operations.iter().find(|operation| operation.id == attempt.operation_id);
+        attempt.to_json(operation.and_then(Operation::acknowledged_after))
     }
 }
 

@@ -110,6 +110,7 @@ async fn a_customers_change_waits_ten_seconds_for_the_publishers_word() {
     assert_eq!(shown("quantity"), 9);
 
     ask("change-plan", json!({ "planId": "bronze" })).await;
+    market.idle().await;
     market.later(9);
     assert_eq!(shown("planId"), "silver");
     market.later(1);
