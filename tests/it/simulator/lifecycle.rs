@@ -34,7 +34,12 @@ async fn a_suspended_subscription_ends_after_thirty_days() {
     let id = market.simulator.purchase(&active(Purchase::of("bronze", None))).unwrap().subscription_id;
     market.act(&id, Deed::Suspend).await;
     market.pass(29 * DAY).await;
+    market.publisher.heard();
     market.act(&id, Deed::Reinstate).await;
+    let heard = market.publisher.heard();
+    let [_, renewed] = heard.as_slice() else { panic!("{heard:?}") };
+    assert_eq!(renewed.action(), "Renew", "the term has ended meanwhile, and is followed now that it is paid");
+    assert_eq!(renewed.body["timeStamp"], "2026-03-01T09:30:00.0000000Z");
     market.act(&id, Deed::Suspend).await;
     market.publisher.heard();
     market.pass(30 * DAY - 1).await;
