@@ -10,17 +10,18 @@ use tokio::sync::Semaphore;
 
 use crate::bell::{Bell, Doorbell};
 use crate::clock::Clock;
-use crate::duty::{FIRST_BELL, Kind};
+use crate::duty::{Duty, DutyId, FIRST_BELL, Queue};
 use crate::entra::Entra;
-use crate::error::{Code, Fault};
+use crate::error::{Code, Fault, Retry};
 use crate::history::Actor;
-use crate::marketplace::Marketplace;
+use crate::marketplace::caller::Caller;
+use crate::marketplace::{CallError, Marketplace};
 use crate::outbound;
 use crate::pages::Pages;
 use crate::seal::Seal;
 use crate::session::Sessions;
 use crate::settings::Settings;
-use crate::store::{Etag, Store, StoreError};
+use crate::store::{Etag, Kept, Store, StoreError};
 use crate::subscription::{Applied, Event, Refusal, Snapshot, Subscription, SubscriptionId};
 
 /// How often a save is tried again after a lost race. Each try is a load, a call to Microsoft and a save; whoever loses
@@ -44,6 +45,8 @@ pub struct App {
     pub bell: Bell,
     /// Microsoft's fulfillment API.
     pub marketplace: Marketplace,
+    /// Who may call the webhook.
+    pub caller: Caller,
     /// Sign-in of people.
     pub entra: Entra,
     /// What browsers carry for us.
@@ -61,8 +64,8 @@ pub enum Recorded {
     Saved {
         /// The record as saved.
         subscription: Subscription,
-        /// The duties.
-        rings: Vec<Kind>,
+        /// The queues of those duties.
+        rings: Vec<Queue>,
     },
     /// The event changed nothing.
     Known(Subscription),
@@ -75,15 +78,15 @@ pub enum Recorded {
 pub struct Claim {
     /// The record, with the claim on it.
     pub subscription: Subscription,
-    kind: Kind,
+    duty: DutyId,
     etag: Etag,
 }
 
 /// What an attempt to discharge a duty found out.
 #[derive(Clone, Debug)]
 pub struct Attempt {
-    /// Microsoft received the request in this attempt.
-    pub accepted: bool,
+    /// What the attempt found out of the duty itself.
+    pub learnt: Vec<Event>,
     /// What Microsoft said last, read after the claim.
     pub read: Option<Snapshot>,
     /// What to do if the duty is still on the record after all that.
@@ -107,6 +110,29 @@ pub enum Otherwise {
     },
 }
 
+impl Otherwise {
+    /// Try again after a call that failed, not before the other side's `Retry-After`.
+    pub fn after(error: &CallError) -> Self {
+        let after = match error.retry() {
+            Retry::Later(after) => after,
+            Retry::Never => None,
+        };
+        Self::Wait { why: error.to_string(), after }
+    }
+}
+
+impl Attempt {
+    /// An attempt that found nothing out.
+    pub fn in_vain(otherwise: Otherwise) -> Self {
+        Self { learnt: Vec::new(), read: None, otherwise }
+    }
+
+    /// An attempt that found out what Microsoft shows, and no more.
+    pub fn showing(read: Snapshot, otherwise: Otherwise) -> Self {
+        Self { learnt: Vec::new(), read: Some(read), otherwise }
+    }
+}
+
 impl App {
     /// An app over a store and a bell, with the outside world as the settings name it.
     ///
@@ -117,6 +143,7 @@ impl App {
         let http = outbound::client();
         Ok(Self {
             marketplace: Marketplace::new(&settings.marketplace, http.clone())?,
+            caller: Caller::new(&settings.marketplace, http.clone()),
             entra: Entra::new(&settings.entra, http),
             sessions: Sessions::new(Seal::new(&settings.cookie_keys)),
             pages: Pages::new(&settings.publisher),
@@ -132,6 +159,24 @@ impl App {
     #[must_use]
     pub fn correlated(&self, invocation_id: &str) -> Self {
         Self { marketplace: self.marketplace.correlated(invocation_id), ..self.clone() }
+    }
+
+    /// Verifies that Microsoft calls. A cold instance that cannot fetch the keys uses those that another one kept; an
+    /// instance that has fetched keys keeps them for the others.
+    pub async fn verify_caller(&self, authorization: Option<&str>, now: OffsetDateTime) -> Result<(), Fault> {
+        let mut verified = self.caller.verify(authorization, now).await;
+        if verified.as_ref().is_err_and(|fault| fault.code == Code::EntraUnavailable)
+            && let Ok(Some(kept)) = self.store.kept(Kept::CallerKeys).await
+        {
+            self.caller.adopt(&kept, now);
+            verified = self.caller.verify(authorization, now).await;
+        }
+        if let Some(fetched) = self.caller.fetched()
+            && let Err(error) = self.store.keep(Kept::CallerKeys, &fetched).await
+        {
+            tracing::warn!(%error, "the keys of Microsoft's callers could not be kept for other instances");
+        }
+        verified
     }
 
     /// The record of a subscription that must exist.
@@ -157,16 +202,8 @@ impl App {
                 Applied::Refused(refusal) => return Ok(Recorded::Refused(refusal)),
                 Applied::Changed { rings } => rings,
             };
-            match self.store.save(&subscription, Some(&stored.etag)).await {
-                Ok(_) => {
-                    log_history(&subscription, told);
-                    for kind in &rings {
-                        self.ring(*kind, id, FIRST_BELL).await;
-                    }
-                    return Ok(Recorded::Saved { subscription, rings });
-                }
-                Err(StoreError::Conflict) => {}
-                Err(error) => return Err(error.into()),
+            if self.save(&subscription, Some(&stored.etag), told, &rings).await? {
+                return Ok(Recorded::Saved { subscription, rings });
             }
         }
         Err(contended(id))
@@ -190,34 +227,52 @@ impl App {
                     (subscription, Some(stored.etag), told)
                 }
             };
-            match self.store.save(&subscription, etag.as_ref()).await {
-                Ok(_) => {
-                    log_history(&subscription, told);
-                    return Ok(subscription);
-                }
-                Err(StoreError::Conflict) => {}
-                Err(error) => return Err(error.into()),
+            if self.save(&subscription, etag.as_ref(), told, &[]).await? {
+                return Ok(subscription);
             }
         }
         Err(contended(id))
     }
 
-    /// Steps 1 and 2 of discharging a duty: is it due, and is it ours? `None` where there is nothing to do, or somebody
-    /// else does it.
-    pub async fn claim(&self, id: &SubscriptionId, kind: Kind) -> Result<Option<Claim>, Fault> {
+    /// Saves a record, then writes its news to the log and rings for what has become due, in that order: `told` entries
+    /// of its history are known. `false` where the race was lost.
+    pub async fn save(
+        &self,
+        subscription: &Subscription,
+        expected: Option<&Etag>,
+        told: usize,
+        rings: &[Queue],
+    ) -> Result<bool, Fault> {
+        match self.store.save(subscription, expected).await {
+            Ok(_) => {
+                log_history(subscription, told);
+                for queue in rings {
+                    self.ring(*queue, &subscription.id, FIRST_BELL).await;
+                }
+                Ok(true)
+            }
+            Err(StoreError::Conflict) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Steps 1 and 2 of discharging a duty: is one of this queue's due, and is it ours? `None` where there is nothing to
+    /// do, or somebody else does it.
+    pub async fn claim(&self, id: &SubscriptionId, queue: Queue) -> Result<Option<Claim>, Fault> {
         note_subscription(id);
         let Some(stored) = self.store.load(id).await? else {
-            tracing::warn!(%kind, "a bell rang for a subscription without a record");
+            tracing::warn!(queue = queue.name(), "a bell rang for a subscription without a record");
             return Ok(None);
         };
         let now = self.clock.now();
         let mut subscription = stored.subscription;
-        if !subscription.duty(kind).is_some_and(|duty| duty.is_due(now)) {
+        let due = |duty: &&Duty| duty.task.id().kind.queue() == queue && duty.is_due(now);
+        let Some(duty) = subscription.duties.iter().find(due).map(|duty| duty.task.id()) else {
             return Ok(None);
-        }
-        subscription.apply(Event::Claimed(kind), now);
+        };
+        subscription.apply(Event::Claimed(duty.clone()), now);
         match self.store.save(&subscription, Some(&stored.etag)).await {
-            Ok(etag) => Ok(Some(Claim { subscription, kind, etag })),
+            Ok(etag) => Ok(Some(Claim { subscription, duty, etag })),
             Err(StoreError::Conflict) => Ok(None),
             Err(error) => Err(error.into()),
         }
@@ -225,28 +280,23 @@ impl App {
 
     /// Steps 4 and 5: records what the attempt found out, and rings again for what is still owed.
     pub async fn settle(&self, claim: Claim, attempt: Attempt) -> Result<(), Fault> {
-        let Claim { mut subscription, kind, mut etag } = claim;
+        let Claim { mut subscription, duty, mut etag } = claim;
         let id = subscription.id.clone();
-        let attempts = subscription.duty(kind).map(|duty| duty.attempts);
+        let attempts = subscription.duty(duty.clone()).map(|duty| duty.attempts);
         let mut read = attempt.read;
         for _ in 0..SAVE_TRIES {
             let now = self.clock.now();
             let told = subscription.history.total();
-            apply_attempt(&mut subscription, kind, attempt.accepted, read, &attempt.otherwise, now);
-            match self.store.save(&subscription, Some(&etag)).await {
-                Ok(_) => {
-                    log_history(&subscription, told);
-                    self.ring_again(&subscription, kind, now).await;
-                    return Ok(());
-                }
-                Err(StoreError::Conflict) => {}
-                Err(error) => return Err(error.into()),
+            let rings = apply_attempt(&mut subscription, &duty, &attempt.learnt, read, &attempt.otherwise, now);
+            if self.save(&subscription, Some(&etag), told, &rings).await? {
+                self.ring_again(&subscription, &duty, now).await;
+                return Ok(());
             }
             let Some(stored) = self.store.load(&id).await? else {
                 return Err(Fault::new(Code::UnknownSubscription, format!("the record of {id} was deleted")));
             };
-            if stored.subscription.duty(kind).map(|duty| duty.attempts) != attempts {
-                tracing::info!(subscription_id = %id, %kind, "the duty is done, or somebody else's by now");
+            if stored.subscription.duty(duty.clone()).map(|duty| duty.attempts) != attempts {
+                tracing::info!(subscription_id = %id, %duty, "the duty is done, or somebody else's by now");
                 return Ok(());
             }
             subscription = stored.subscription;
@@ -256,56 +306,67 @@ impl App {
         Err(contended(&id))
     }
 
-    async fn ring_again(&self, subscription: &Subscription, kind: Kind, now: OffsetDateTime) {
+    async fn ring_again(&self, subscription: &Subscription, id: &DutyId, now: OffsetDateTime) {
         let subscription_id = &subscription.id;
-        let Some(duty) = subscription.duty(kind) else {
-            tracing::info!(%subscription_id, %kind, "the duty is discharged");
+        let Some(duty) = subscription.duty(id.clone()) else {
+            tracing::info!(%subscription_id, duty = %id, "the duty is discharged");
             return;
         };
         let (attempts, why) = (duty.attempts, duty.last_error.as_deref());
         let Some(due) = duty.due() else {
             tracing::error!(
-                %subscription_id, %kind, attempts, why,
+                %subscription_id, duty = %id, attempts, why,
                 "the duty failed: nobody tries again until an operator or the buyer asks for it"
             );
             return;
         };
         let delay = due - now;
-        tracing::info!(%subscription_id, %kind, attempts, %delay, why, "the duty is put off");
-        self.ring(kind, subscription_id, delay).await;
+        tracing::info!(%subscription_id, duty = %id, attempts, %delay, why, "the duty is put off");
+        self.ring(id.kind.queue(), subscription_id, delay).await;
     }
 
     /// Rings; a bell that cannot be rung is logged and no more, because the duty is saved and the sweep rings for what
     /// is due.
-    pub async fn ring(&self, kind: Kind, id: &SubscriptionId, delay: Duration) {
-        let doorbell = Doorbell { kind, subscription: id.clone() };
+    pub async fn ring(&self, queue: Queue, id: &SubscriptionId, delay: Duration) {
+        let doorbell = Doorbell { queue, subscription: id.clone() };
         if let Err(fault) = self.bell.ring(&doorbell, delay).await {
-            tracing::warn!(subscription_id = %id, %kind, %fault, "the bell did not ring; the sweep will");
+            tracing::warn!(subscription_id = %id, queue = queue.name(), %fault, "the bell did not ring; the sweep will");
         }
     }
 }
 
+impl Claim {
+    /// The duty, as it was claimed.
+    pub fn duty(&self) -> &Duty {
+        self.subscription.duty(self.duty.clone()).expect("a claim is on a duty of its record")
+    }
+}
+
+/// Applies what an attempt found out; answers which queues must be rung for other duties that became due by it.
 fn apply_attempt(
     subscription: &mut Subscription,
-    kind: Kind,
-    accepted: bool,
+    duty: &DutyId,
+    learnt: &[Event],
     read: Option<Snapshot>,
     otherwise: &Otherwise,
     now: OffsetDateTime,
-) {
-    if accepted {
-        subscription.apply(Event::Accepted(kind), now);
+) -> Vec<Queue> {
+    let mut rings = Vec::new();
+    let read = read.map(|read| Event::Read(Box::new(read)));
+    for event in learnt.iter().cloned().chain(read) {
+        if let Applied::Changed { rings: more } = subscription.apply(event, now) {
+            rings.extend(more);
+        }
     }
-    if let Some(read) = read {
-        subscription.apply(Event::Read(Box::new(read)), now);
-    }
-    if subscription.duty(kind).is_some() {
+    if subscription.duty(duty.clone()).is_some() {
+        let duty = duty.clone();
         let event = match otherwise.clone() {
-            Otherwise::Wait { why, after } => Event::Deferred { kind, why, after },
-            Otherwise::Impossible { why } => Event::Impossible { kind, why },
+            Otherwise::Wait { why, after } => Event::Deferred { duty, why, after },
+            Otherwise::Impossible { why } => Event::Impossible { duty, why },
         };
         subscription.apply(event, now);
     }
+    rings
 }
 
 /// Writes what has just been saved of the history to the log, which keeps it all.

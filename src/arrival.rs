@@ -5,10 +5,10 @@ use url::Url;
 
 use crate::app::App;
 use crate::entra::Signin;
-use crate::error::{Code, Fault};
+use crate::error::{Code, Fault, Retry};
 use crate::person::Person;
 use crate::session::Destination;
-use crate::subscription::{Subscription, SubscriptionId};
+use crate::subscription::{Refusal, Subscription, SubscriptionId};
 use crate::web::Request;
 
 /// A sign-in that is ready to begin: the browser keeps the cookies and goes to the URL.
@@ -78,4 +78,21 @@ fn foreign(id: &SubscriptionId, offer: &str) -> Fault {
 
 fn wrong_person(id: &SubscriptionId) -> Fault {
     Fault::new(Code::WrongPerson, format!("the account that signed in is neither beneficiary nor purchaser of {id}"))
+}
+
+/// What a caller hears whose order or confirmation the record's state refuses.
+pub fn refused(id: &SubscriptionId, refusal: Refusal) -> Fault {
+    let (code, why) = match refusal {
+        Refusal::Suspended => (Code::Suspended, "is suspended"),
+        Refusal::Cancelled => (Code::Cancelled, "is cancelled"),
+        Refusal::NotActive => (Code::NotActive, "is not active yet"),
+        Refusal::UnknownStatus => (Code::MarketplaceUnavailable, "is in a status that this version does not know"),
+        Refusal::NoSuchDuty => (Code::UnknownDuty, "does not owe this"),
+        Refusal::NotAllowed => (Code::NotAllowed, "is not the publisher's to change: allowedCustomerOperations"),
+        Refusal::Busy => (Code::Busy, "still has an order of this kind under way"),
+        Refusal::AsOrdered => (Code::AsOrdered, "already is as ordered"),
+        Refusal::TooMuchOwed => (Code::Contended, "owes more than a record can hold"),
+    };
+    let retry = if matches!(code, Code::Contended | Code::Busy) { Retry::Later(None) } else { Retry::Never };
+    Fault { code, private: format!("{id} {why}"), retry }
 }

@@ -5,7 +5,7 @@ pub mod memory;
 use serde::{Deserialize, Serialize};
 use time::Duration;
 
-use crate::duty::Kind;
+use crate::duty::Queue;
 use crate::error::{Code, Fault};
 use crate::mishap::{Mishap, Mishaps};
 use crate::subscription::SubscriptionId;
@@ -22,11 +22,11 @@ pub enum Bell {
     Memory(Queues, Mishaps),
 }
 
-/// What a bell says: look at this subscription, you who discharge this kind.
+/// What a bell says: look at this subscription, you who hear this queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Doorbell {
-    /// Which duty; decides the queue.
-    pub kind: Kind,
+    /// Which queue, and so which function.
+    pub queue: Queue,
     /// Whose.
     pub subscription: SubscriptionId,
 }
@@ -46,21 +46,21 @@ impl Doorbell {
         serde_json::to_vec(&form).expect("two plain fields are always JSON")
     }
 
-    /// Reads a message from the queue of `kind`.
+    /// Reads a message from `queue`.
     ///
     /// # Errors
     ///
     /// [`Code::BadEnvelope`] where it is not a message of ours, or of a newer form. The message then ends in the poison
     /// queue, where a person can read it.
-    pub fn decode(kind: Kind, message: &[u8]) -> Result<Self, Fault> {
-        let bad = |why: String| Fault::new(Code::BadEnvelope, format!("queue message for {kind}: {why}"));
+    pub fn decode(queue: Queue, message: &[u8]) -> Result<Self, Fault> {
+        let bad = |why: String| Fault::new(Code::BadEnvelope, format!("message in {}: {why}", queue.name()));
         let form: Form = serde_json::from_slice(message).map_err(|error| bad(error.to_string()))?;
         if form.v != VERSION {
             return Err(bad(format!("form {} is not {VERSION}", form.v)));
         }
         let subscription = SubscriptionId::parse(&form.subscription);
         let subscription = subscription.ok_or_else(|| bad("not a subscription id".to_owned()))?;
-        Ok(Self { kind, subscription })
+        Ok(Self { queue, subscription })
     }
 }
 
@@ -75,7 +75,7 @@ impl Bell {
                     return Err(lost());
                 }
                 queues
-                    .put(doorbell.kind.queue(), doorbell.encode(), delay)
+                    .put(doorbell.queue.name(), doorbell.encode(), delay)
                     .map_err(|full| Fault::passing(Code::QueueUnavailable, full.to_string()))?;
                 mishaps.end(mishap).await;
                 if mishap == Some(Mishap::Unanswered) { Err(lost()) } else { Ok(()) }

@@ -7,14 +7,16 @@ use std::fmt;
 
 use time::{Duration, OffsetDateTime};
 
+use crate::snapshot::{OperationId, Terms};
+
 /// How long a claimant has a duty to itself. Longer than the calls of one attempt with all their timeouts together
-/// (three calls of at most 15 s), so that a living claimant is never overtaken; short enough that a dead one is
+/// (four calls of at most 15 s), so that a living claimant is never overtaken; short enough that a dead one is
 /// replaced within the patience of a buyer who watches.
-pub const LEASE: Duration = Duration::seconds(60);
+pub const LEASE: Duration = Duration::seconds(75);
 
 /// How long after a duty was saved its first bell rings. Past the lease that the saving instance may have claimed at
 /// once: a bell inside the lease would find nothing due, and nobody would ring again for a claimant that died.
-pub const FIRST_BELL: Duration = Duration::seconds(75);
+pub const FIRST_BELL: Duration = Duration::seconds(90);
 
 /// The wait after the first attempt that did not finish the duty. Activation takes "a few minutes" by Microsoft's
 /// documentation and often only seconds, while the buyer watches.
@@ -34,7 +36,14 @@ pub const ACCEPTED_PATIENCE: Duration = Duration::hours(4);
 /// The longest error text kept on a duty, in characters: enough for a sentence, small in a table column.
 pub const ERROR_LENGTH: usize = 300;
 
-/// Something the other side must still show. At most one of each [`Kind`] is open on a subscription.
+/// How soon Microsoft is asked again after it received a request: the `Retry-After: 10` of its own answers.
+pub const POLL: Duration = Duration::seconds(10);
+
+/// The most duties open on one record. Microsoft locks a subscription while an operation runs, so more than a few at a
+/// time mean that somebody invents operations.
+pub const DUTIES: usize = 20;
+
+/// Something the other side must still show. At most one of each [`DutyId`] is open on a subscription.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Duty {
     /// What has to become true.
@@ -59,40 +68,216 @@ pub enum Task {
         /// When Microsoft last answered 200 to Activate, which means received and no more.
         accepted_at: Option<OffsetDateTime>,
     },
+    /// What a webhook named must be read and recorded.
+    Examine {
+        /// The operation. Old, thin notifications have none.
+        operation: Option<OperationId>,
+        /// Microsoft's word for the action, as the webhook had it: a hint and no more.
+        action: String,
+    },
+    /// Microsoft must show that the operation has ended.
+    Acknowledge {
+        /// The operation.
+        operation: OperationId,
+        /// Our answer to it.
+        verdict: Verdict,
+    },
+    /// Microsoft must show what the publisher ordered, or something newer.
+    Change {
+        /// What was ordered.
+        wanted: Wanted,
+        /// Plan and seats when it was ordered: whoever finds them as they were knows that nothing happened since.
+        from: Terms,
+        /// What became of the request, once Microsoft received it.
+        sent: Option<Sent>,
+    },
+    /// Microsoft must show the subscription as `Unsubscribed`.
+    Cancel {
+        /// What became of the request, once Microsoft received it.
+        sent: Option<Sent>,
+    },
 }
 
-/// The name of a duty, and of the queue function that discharges it.
+/// Our answer to a change that the customer asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// We follow.
+    Success,
+    /// We refuse.
+    Failure,
+}
+
+/// What the publisher can order of Microsoft.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// Another plan.
+    Plan(String),
+    /// Another number of seats.
+    Quantity(u32),
+    /// The end of the subscription.
+    Cancellation,
+}
+
+/// A request that Microsoft received.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sent {
+    /// When.
+    pub at: OffsetDateTime,
+    /// The operation that Microsoft made of it.
+    pub operation: Option<OperationId>,
+    /// Where Microsoft says to look for it.
+    pub location: Option<String>,
+}
+
+/// The kinds of duties.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
     /// See [`Task::Activate`].
     Activate,
+    /// See [`Task::Examine`].
+    Examine,
+    /// See [`Task::Acknowledge`].
+    Acknowledge,
+    /// See [`Task::Change`].
+    Change,
+    /// See [`Task::Cancel`].
+    Cancel,
+}
+
+/// Which duty of a subscription: its kind, and the operation where there can be several of one kind.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct DutyId {
+    /// The kind.
+    pub kind: Kind,
+    /// The operation it is about.
+    pub operation: Option<OperationId>,
+}
+
+/// The storage queues, one for each queue function.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Queue {
+    /// Rings for `activate`.
+    Activations,
+    /// Rings for `acknowledge`.
+    Acknowledgements,
+    /// Rings for `change`.
+    Changes,
+}
+
+impl Queue {
+    /// Every queue.
+    pub const ALL: [Self; 3] = [Self::Activations, Self::Acknowledgements, Self::Changes];
+
+    /// The queue's name in storage and in `function.json`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Activations => "activations",
+            Self::Acknowledgements => "acknowledgements",
+            Self::Changes => "changes",
+        }
+    }
 }
 
 impl Kind {
-    /// Every kind.
-    pub const ALL: [Self; 1] = [Self::Activate];
-
-    /// The storage queue whose messages ring for this kind.
-    pub fn queue(self) -> &'static str {
+    /// The queue whose function discharges this kind.
+    pub fn queue(self) -> Queue {
         match self {
-            Self::Activate => "activations",
+            Self::Activate => Queue::Activations,
+            Self::Examine | Self::Acknowledge => Queue::Acknowledgements,
+            Self::Change | Self::Cancel => Queue::Changes,
         }
+    }
+
+    /// The word in records and answers.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Activate => "activate",
+            Self::Examine => "examine",
+            Self::Acknowledge => "acknowledge",
+            Self::Change => "change",
+            Self::Cancel => "cancel",
+        }
+    }
+}
+
+impl From<Kind> for DutyId {
+    /// The duty of a kind of which there is only one.
+    fn from(kind: Kind) -> Self {
+        Self { kind, operation: None }
     }
 }
 
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Activate => "activate",
-        })
+        f.write_str(self.as_str())
+    }
+}
+
+impl fmt::Display for DutyId {
+    /// As in an address: `activate`, `acknowledge:<operation>`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.operation {
+            None => write!(f, "{}", self.kind),
+            Some(operation) => write!(f, "{}:{operation}", self.kind),
+        }
+    }
+}
+
+impl DutyId {
+    /// Reads what [`fmt::Display`] writes; `None` where it names no duty.
+    pub fn parse(text: &str) -> Option<Self> {
+        const KINDS: [Kind; 5] = [Kind::Activate, Kind::Examine, Kind::Acknowledge, Kind::Change, Kind::Cancel];
+        let (word, operation) = match text.split_once(':') {
+            None => (text, None),
+            Some((word, operation)) => (word, Some(OperationId::parse(operation)?)),
+        };
+        let kind = KINDS.into_iter().find(|kind| kind.as_str() == word)?;
+        Some(Self { kind, operation })
+    }
+}
+
+impl Verdict {
+    /// The word in records and answers, which is also Microsoft's.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Success => "Success",
+            Self::Failure => "Failure",
+        }
+    }
+}
+
+impl Wanted {
+    /// Whether these terms are what was ordered. A cancellation shows in the status.
+    pub fn is_met_by(&self, terms: &Terms) -> bool {
+        match self {
+            Self::Plan(plan) => terms.plan_id == *plan,
+            Self::Quantity(quantity) => terms.quantity == Some(*quantity),
+            Self::Cancellation => false,
+        }
+    }
+}
+
+impl fmt::Display for Wanted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Plan(plan) => write!(f, "plan {plan}"),
+            Self::Quantity(quantity) => write!(f, "{quantity} seats"),
+            Self::Cancellation => f.write_str("cancellation"),
+        }
     }
 }
 
 impl Task {
-    /// The kind of this task.
-    pub fn kind(&self) -> Kind {
+    /// Which duty this is.
+    pub fn id(&self) -> DutyId {
         match self {
-            Self::Activate { .. } => Kind::Activate,
+            Self::Activate { .. } => Kind::Activate.into(),
+            Self::Examine { operation, .. } => DutyId { kind: Kind::Examine, operation: operation.clone() },
+            Self::Acknowledge { operation, .. } => {
+                DutyId { kind: Kind::Acknowledge, operation: Some(operation.clone()) }
+            }
+            Self::Change { .. } => Kind::Change.into(),
+            Self::Cancel { .. } => Kind::Cancel.into(),
         }
     }
 }

@@ -63,6 +63,16 @@ pub enum Code {
     Suspended,
     /// The subscription is cancelled.
     Cancelled,
+    /// The subscription is not active yet.
+    NotActive,
+    /// The subscription owes nothing of this kind.
+    UnknownDuty,
+    /// Microsoft does not allow the publisher to change this subscription.
+    NotAllowed,
+    /// An order of the same kind is still under way.
+    Busy,
+    /// It already is as ordered.
+    AsOrdered,
     /// The marketplace cannot be reached, is overloaded, or failed.
     MarketplaceUnavailable,
     /// The marketplace refused the call for good.
@@ -85,7 +95,7 @@ pub enum Code {
 
 impl Code {
     /// Every code, for the document and its test.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 32] = [
         Self::BadRequest,
         Self::BodyTooLarge,
         Self::BodyTooSlow,
@@ -104,6 +114,11 @@ impl Code {
         Self::UnknownSubscription,
         Self::Suspended,
         Self::Cancelled,
+        Self::NotActive,
+        Self::UnknownDuty,
+        Self::NotAllowed,
+        Self::Busy,
+        Self::AsOrdered,
         Self::MarketplaceUnavailable,
         Self::MarketplaceRefused,
         Self::MarketplaceIdentity,
@@ -136,6 +151,11 @@ impl Code {
             Self::UnknownSubscription => "unknown_subscription",
             Self::Suspended => "suspended",
             Self::Cancelled => "cancelled",
+            Self::NotActive => "not_active",
+            Self::UnknownDuty => "unknown_duty",
+            Self::NotAllowed => "not_allowed",
+            Self::Busy => "busy",
+            Self::AsOrdered => "as_ordered",
             Self::MarketplaceUnavailable => "marketplace_unavailable",
             Self::MarketplaceRefused => "marketplace_refused",
             Self::MarketplaceIdentity => "marketplace_identity",
@@ -154,10 +174,12 @@ impl Code {
             Self::BadRequest | Self::BadEnvelope | Self::TokenMissing | Self::TokenRefused | Self::SigninExpired => 400,
             Self::SigninRequired | Self::SigninFailed | Self::CallerRefused => 401,
             Self::WrongPerson | Self::ForgedForm | Self::ForeignOffer => 403,
-            Self::UnknownFunction | Self::UnknownSubscription => 404,
+            Self::UnknownFunction | Self::UnknownSubscription | Self::UnknownDuty => 404,
             Self::WrongMethod => 405,
             Self::BodyTooSlow => 408,
-            Self::Suspended | Self::Cancelled => 409,
+            Self::Suspended | Self::Cancelled | Self::NotActive | Self::NotAllowed | Self::Busy | Self::AsOrdered => {
+                409
+            }
             Self::BodyTooLarge => 413,
             Self::Internal => 500,
             Self::MarketplaceUnavailable
@@ -192,6 +214,11 @@ impl Code {
             Self::UnknownSubscription => "There is no such subscription.",
             Self::Suspended => "The subscription is suspended.",
             Self::Cancelled => "The subscription is cancelled.",
+            Self::NotActive => "The subscription is not active yet.",
+            Self::UnknownDuty => "The subscription owes nothing of this kind.",
+            Self::NotAllowed => "Microsoft does not allow the publisher to change this subscription.",
+            Self::Busy => "An order of the same kind is still under way.",
+            Self::AsOrdered => "The subscription already is as ordered.",
             Self::MarketplaceUnavailable
             | Self::MarketplaceRefused
             | Self::MarketplaceIdentity

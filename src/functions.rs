@@ -1,23 +1,28 @@
 //! The functions: which there are, how the host knows them, and the one `match` that leads to each.
 
+pub mod acknowledge;
 pub mod activate;
+pub mod change;
 pub mod confirm;
 pub mod health;
 pub mod landing;
 pub mod progress;
+pub mod reconcile;
 pub mod signin;
 pub mod subscriptions;
 pub mod sweep;
+pub mod webhook;
 
 use time::OffsetDateTime;
 
 use crate::app::App;
 use crate::arrival::SigninStart;
 use crate::bell::Doorbell;
-use crate::duty::Kind;
+use crate::duty::Queue;
 use crate::error::{Code, Fault};
 use crate::host::Envelope;
 use crate::pages::Trouble;
+use crate::problem::Problem;
 use crate::web::{Reply, Request};
 
 /// The name of the binding in every queue function's `function.json`.
@@ -27,28 +32,32 @@ const QUEUE_BINDING: &str = "message";
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "each is documented in its file")]
 pub enum Function {
+    Acknowledge,
     Activate,
+    Change,
     Confirm,
     Health,
     Landing,
     Progress,
+    Reconcile,
     Signin,
     Subscriptions,
     Sweep,
+    Webhook,
 }
 
 /// What starts a function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trigger {
-    /// A request with this method.
+    /// A request with one of these methods.
     Http {
-        /// The method.
-        method: &'static str,
+        /// The methods.
+        methods: &'static [&'static str],
         /// Whether people look at the answer; programs get JSON.
         for_people: bool,
     },
-    /// A bell for this kind of duty.
-    Queue(Kind),
+    /// A bell of this queue.
+    Queue(Queue),
     /// The clock.
     Timer,
 }
@@ -58,8 +67,17 @@ pub enum Trigger {
 pub struct Answer {
     /// The answer.
     pub reply: Reply,
-    /// Duties that the function has just added. Their bells ring later in any case.
-    pub then: Vec<Doorbell>,
+    /// What the instance does at once, after the answer is sent.
+    pub then: Vec<Then>,
+}
+
+/// Work after an answer. Nothing depends on it: a duty's bell rings, and the timer comes, in any case.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Then {
+    /// A duty that the function has just added.
+    Discharge(Doorbell),
+    /// A reconciliation, which somebody asked for before its hour.
+    Reconcile,
 }
 
 /// An HTTP function could not do what it was asked.
@@ -73,15 +91,19 @@ pub struct Refused {
 
 impl Function {
     /// Every function.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 12] = [
+        Self::Acknowledge,
         Self::Activate,
+        Self::Change,
         Self::Confirm,
         Self::Health,
         Self::Landing,
         Self::Progress,
+        Self::Reconcile,
         Self::Signin,
         Self::Subscriptions,
         Self::Sweep,
+        Self::Webhook,
     ];
 
     /// The function of this name.
@@ -92,25 +114,33 @@ impl Function {
     /// The function's name.
     pub fn name(self) -> &'static str {
         match self {
+            Self::Acknowledge => "acknowledge",
             Self::Activate => "activate",
+            Self::Change => "change",
             Self::Confirm => "confirm",
             Self::Health => "health",
             Self::Landing => "landing",
             Self::Progress => "progress",
+            Self::Reconcile => "reconcile",
             Self::Signin => "signin",
             Self::Subscriptions => "subscriptions",
             Self::Sweep => "sweep",
+            Self::Webhook => "webhook",
         }
     }
 
     /// What starts it.
     pub fn trigger(self) -> Trigger {
         match self {
-            Self::Landing => Trigger::Http { method: "GET", for_people: true },
-            Self::Signin | Self::Confirm => Trigger::Http { method: "POST", for_people: true },
-            Self::Health | Self::Progress | Self::Subscriptions => Trigger::Http { method: "GET", for_people: false },
-            Self::Activate => Trigger::Queue(Kind::Activate),
-            Self::Sweep => Trigger::Timer,
+            Self::Landing => Trigger::Http { methods: &["GET"], for_people: true },
+            Self::Signin | Self::Confirm => Trigger::Http { methods: &["POST"], for_people: true },
+            Self::Health | Self::Progress => Trigger::Http { methods: &["GET"], for_people: false },
+            Self::Subscriptions => Trigger::Http { methods: &["GET", "POST", "PATCH", "DELETE"], for_people: false },
+            Self::Webhook => Trigger::Http { methods: &["POST"], for_people: false },
+            Self::Activate => Trigger::Queue(Queue::Activations),
+            Self::Acknowledge => Trigger::Queue(Queue::Acknowledgements),
+            Self::Change => Trigger::Queue(Queue::Changes),
+            Self::Reconcile | Self::Sweep => Trigger::Timer,
         }
     }
 }
@@ -122,9 +152,10 @@ pub async fn answer(app: &App, function: Function, request: &Request, now: Offse
         Function::Signin => signin::run(app, request, now).await.map(Answer::from),
         Function::Confirm => confirm::run(app, request, now).await,
         Function::Progress => progress::run(app, request, now).await.map(Answer::from),
-        Function::Subscriptions => subscriptions::run(app, request).await.map(Answer::from),
+        Function::Subscriptions => subscriptions::run(app, request).await,
         Function::Health => Ok(health::run().into()),
-        Function::Activate | Function::Sweep => {
+        Function::Webhook => webhook::run(app, request, now).await,
+        Function::Acknowledge | Function::Activate | Function::Change | Function::Reconcile | Function::Sweep => {
             Err(Fault::new(Code::UnknownFunction, format!("{} is not an HTTP function", function.name())).into())
         }
     };
@@ -146,16 +177,28 @@ pub async fn answer(app: &App, function: Function, request: &Request, now: Offse
 pub async fn triggered(app: &App, function: Function, body: &[u8], now: OffsetDateTime) -> Result<(), Fault> {
     let envelope = Envelope::parse(body)?;
     match function.trigger() {
-        Trigger::Queue(kind) => discharge(app, &Doorbell::decode(kind, &envelope.message(QUEUE_BINDING)?)?).await,
+        Trigger::Queue(queue) => discharge(app, &Doorbell::decode(queue, &envelope.message(QUEUE_BINDING)?)?).await,
+        Trigger::Timer if function == Function::Reconcile => reconcile::run(app, now).await.map(drop),
         Trigger::Timer => sweep::run(app, now).await,
         Trigger::Http { .. } => Err(Fault::new(Code::UnknownFunction, "an HTTP function was invoked like a trigger")),
     }
 }
 
+/// Does what an answer left for afterwards.
+pub async fn follow_up(app: &App, then: &Then) -> Result<(), Fault> {
+    match then {
+        Then::Discharge(doorbell) => discharge(app, doorbell).await,
+        Then::Reconcile => reconcile::run(app, app.clock.now()).await.map(|_| ()),
+    }
+}
+
 /// Does what a bell asks for.
 pub async fn discharge(app: &App, doorbell: &Doorbell) -> Result<(), Fault> {
-    match doorbell.kind {
-        Kind::Activate => activate::run(app, &doorbell.subscription).await,
+    let id = &doorbell.subscription;
+    match doorbell.queue {
+        Queue::Activations => activate::run(app, id).await,
+        Queue::Acknowledgements => acknowledge::run(app, id).await,
+        Queue::Changes => change::run(app, id).await,
     }
 }
 
@@ -171,10 +214,9 @@ pub fn refuse(app: &App, function: Function, invocation_id: &str, refused: Refus
     again.into_iter().flat_map(|start| start.cookies).fold(reply, |reply, cookie| reply.with("set-cookie", cookie))
 }
 
-/// A refusal as JSON.
+/// A refusal as JSON, in the code's own words.
 pub fn problem(code: Code, reference: &str) -> Reply {
-    let body = serde_json::json!({ "code": code.as_str(), "message": code.public(), "reference": reference });
-    Reply::json(code.status(), &body).with("cache-control", "no-store")
+    Problem { code, detail: None, reference: reference.to_owned() }.reply()
 }
 
 impl From<Reply> for Answer {

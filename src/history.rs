@@ -34,7 +34,12 @@ pub struct Entry {
     pub to: Option<String>,
     /// The reason, where one was given; without personal data.
     pub why: Option<String>,
+    /// The person whom the publisher's software named as acting. Personal data: on the record, never in the log.
+    pub person: Option<String>,
 }
+
+/// The longest name of a person kept, in characters.
+pub const PERSON_LENGTH: usize = 100;
 
 /// The kinds of history entries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +66,16 @@ pub enum Happening {
     DutyEnded,
     /// A failed duty was taken up again.
     DutyRetried,
+    /// A webhook told of an action that needs no answer.
+    Noticed,
+    /// We answered the customer's change.
+    Answered,
+    /// Microsoft ended an operation otherwise than we had answered.
+    Overtaken,
+    /// The publisher ordered something.
+    Ordered,
+    /// A difference that no webhook had told of was repaired.
+    Repaired,
     /// Microsoft said something that newer knowledge had already overtaken; it was not recorded.
     OlderKnowledge,
 }
@@ -82,7 +97,7 @@ impl Actor {
 
 impl Happening {
     /// Every kind.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 17] = [
         Self::Discovered,
         Self::StatusChanged,
         Self::PlanChanged,
@@ -94,6 +109,11 @@ impl Happening {
         Self::DutyFailed,
         Self::DutyEnded,
         Self::DutyRetried,
+        Self::Noticed,
+        Self::Answered,
+        Self::Overtaken,
+        Self::Ordered,
+        Self::Repaired,
         Self::OlderKnowledge,
     ];
 
@@ -111,6 +131,11 @@ impl Happening {
             Self::DutyFailed => "duty_failed",
             Self::DutyEnded => "duty_ended",
             Self::DutyRetried => "duty_retried",
+            Self::Noticed => "noticed",
+            Self::Answered => "answered",
+            Self::Overtaken => "overtaken",
+            Self::Ordered => "ordered",
+            Self::Repaired => "repaired",
             Self::OlderKnowledge => "older_knowledge",
         }
     }
@@ -128,7 +153,7 @@ pub struct History {
 impl Entry {
     /// An entry without values and reason.
     pub fn new(by: Actor, what: Happening, at: OffsetDateTime) -> Self {
-        Self { at, by, what, from: None, to: None, why: None }
+        Self { at, by, what, from: None, to: None, why: None, person: None }
     }
 
     /// The value before and after.
@@ -141,6 +166,12 @@ impl Entry {
     #[must_use]
     pub fn about(self, to: impl Into<String>) -> Self {
         Self { to: Some(to.into()), ..self }
+    }
+
+    /// The person whom the caller named.
+    #[must_use]
+    pub fn named(self, person: Option<String>) -> Self {
+        Self { person: person.map(|person| person.chars().take(PERSON_LENGTH).collect()), ..self }
     }
 
     /// The reason.

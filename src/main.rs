@@ -45,6 +45,10 @@ struct Dev {
     /// Seed of everything that the simulator invents
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// Another implementation of the fulfillment API in place of the simulator's; sign-in and tokens stay the simulator's,
+    /// and its webhooks go to /simulator/relay, which signs them
+    #[arg(long, value_name = "URL")]
+    marketplace_url: Option<String>,
     /// The folder with host.json and functions/; by default this folder or the nearest above it
     #[arg(long)]
     app_root: Option<PathBuf>,
@@ -95,7 +99,8 @@ async fn run_serve(environment: &BTreeMap<String, String>) -> Result<std::conver
     Err("the server ended".to_owned())
 }
 
-async fn run_dev(options: Dev, environment: BTreeMap<String, String>) -> Result<std::convert::Infallible, String> {
+async fn run_dev(options: Dev, mut environment: BTreeMap<String, String>) -> Result<std::convert::Infallible, String> {
+    environment.extend(options.marketplace_url.map(|url| ("MARKETPLACE_API_URL".to_owned(), url)));
     let dev = dev::start(dev::Options {
         port: options.port,
         simulator_port: options.simulator_port,

@@ -1,14 +1,7 @@
 //! May a customer change plan or seats? The publisher's rules, and what they say of one change.
 //! Pure and total: every change of every subscription has an answer. No clock, no I/O, no JSON.
 
-/// What a customer has, or wants to have.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Terms {
-    /// The plan. Upper and lower case are the same.
-    pub plan_id: String,
-    /// Seats; absent for plans that are not sold per seat.
-    pub quantity: Option<u32>,
-}
+use crate::snapshot::Terms;
 
 /// What the policy says of a change.
 #[derive(Clone, Debug, PartialEq, Eq)]

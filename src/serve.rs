@@ -19,9 +19,9 @@ use warp::{Filter, Rejection};
 use crate::app::App;
 use crate::bell::Doorbell;
 use crate::bell::memory::Queues;
-use crate::duty::Kind;
+use crate::duty::Queue;
 use crate::error::{Code, Fault, Retry};
-use crate::functions::{self, Answer, Function, Trigger, problem};
+use crate::functions::{self, Answer, Function, Then, Trigger, problem};
 use crate::host::DONE;
 use crate::web::{Reply, Request};
 
@@ -76,30 +76,30 @@ pub async fn hear(app: App, queues: Queues) {
     loop {
         // Listened for before the queues are looked at, so that a bell in between is not missed.
         let changed = queues.changed();
-        let heard = Kind::ALL.into_iter().flat_map(|kind| {
-            let messages = queues.receive(kind.queue(), 1, REDELIVERY);
-            messages.into_iter().map(move |message| (kind, message))
+        let heard = Queue::ALL.into_iter().flat_map(|queue| {
+            let messages = queues.receive(queue.name(), 1, REDELIVERY);
+            messages.into_iter().map(move |message| (queue, message))
         });
         let heard: Vec<_> = heard.collect();
-        for (kind, message) in &heard {
-            let discharged = match Doorbell::decode(*kind, &message.body) {
+        for (queue, message) in &heard {
+            let discharged = match Doorbell::decode(*queue, &message.body) {
                 Ok(doorbell) => guarded(functions::discharge(&app, &doorbell)).await.and_then(|result| result),
                 Err(fault) => Err(fault),
             };
             match discharged {
                 Err(fault) if fault.retry != Retry::Never => {
-                    tracing::warn!(%kind, %fault, "a bell is heard again later");
+                    tracing::warn!(queue = queue.name(), %fault, "a bell is heard again later");
                 }
                 result => {
                     if let Err(fault) = result {
-                        tracing::error!(%kind, %fault, "a bell is dropped");
+                        tracing::error!(queue = queue.name(), %fault, "a bell is dropped");
                     }
-                    queues.delete(kind.queue(), &message.id, &message.receipt);
+                    queues.delete(queue.name(), &message.id, &message.receipt);
                 }
             }
         }
         if heard.is_empty() {
-            let next = queues.next_visible(&Kind::ALL.map(Kind::queue)).unwrap_or_else(|| app.clock.now() + LISTENING);
+            let next = queues.next_visible(&Queue::ALL.map(Queue::name)).unwrap_or_else(|| app.clock.now() + LISTENING);
             tokio::select! { () = app.clock.sleep_until(next) => {}, () = changed => {} }
         }
     }
@@ -163,11 +163,12 @@ async fn http_door(app: App, incoming: Incoming) -> Reply {
         },
         Err(fault) => return invocation.refuse_for(&app, function, fault),
     };
-    if let Trigger::Http { method, .. } = function.trigger()
-        && request.method != method
+    if let Trigger::Http { methods, .. } = function.trigger()
+        && !methods.contains(&request.method.as_str())
     {
-        let fault = Fault::new(Code::WrongMethod, format!("{name} answers {method} only"));
-        return invocation.refuse_for(&app, function, fault).with("allow", method);
+        let allowed = methods.join(", ");
+        let fault = Fault::new(Code::WrongMethod, format!("{name} answers {allowed} only"));
+        return invocation.refuse_for(&app, function, fault).with("allow", allowed);
     }
     let app = app.correlated(&invocation.id);
     let now = app.clock.now();
@@ -209,18 +210,18 @@ async fn host_door(app: App, incoming: Incoming) -> Reply {
 
 /// Tries the duties that a function has just added, after its answer: on a warm instance a buyer sees the result in a
 /// second, where a cold queue function may need a minute to start.
-fn afterwards(app: &App, then: Vec<Doorbell>, span: &Span) {
-    for doorbell in then {
+fn afterwards(app: &App, then: Vec<Then>, span: &Span) {
+    for then in then {
         let Ok(permit) = app.afterwards.clone().try_acquire_owned() else {
-            tracing::info!(subscription_id = %doorbell.subscription, "too busy to try at once; the bell will ring");
+            tracing::info!(?then, "too busy to try at once; the bell will ring, and the timer will come");
             return;
         };
         let app = app.clone();
         let work = async move {
             let _permit = permit;
-            let result = guarded(functions::discharge(&app, &doorbell)).await.and_then(|result| result);
+            let result = guarded(functions::follow_up(&app, &then)).await.and_then(|result| result);
             if let Err(fault) = result {
-                tracing::warn!(subscription_id = %doorbell.subscription, code = %fault.code, "{}", fault.private);
+                tracing::warn!(?then, code = %fault.code, "{}", fault.private);
             }
         };
         #[expect(clippy::disallowed_methods, reason = "the one place where work outlives its request")]

@@ -21,12 +21,23 @@ pub struct Settings {
     pub offers: Vec<String>,
     /// Which changes of plan and seats customers may make. `CHANGE_POLICY`.
     pub change_policy: Policy,
+    /// What becomes of a difference from Microsoft that the hourly comparison finds. `RECONCILE`.
+    pub reconciliation: Reconciliation,
     /// Where browsers reach us, without a slash at the end. `PUBLIC_URL`, else `https://` and `WEBSITE_HOSTNAME`.
     pub public_url: Url,
     /// Who sells.
     pub publisher: Publisher,
     /// Seals cookies and forms: the first key seals, every key opens. `COOKIE_KEYS`.
     pub cookie_keys: Vec<CookieKey>,
+}
+
+/// What the hourly comparison with Microsoft's list does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reconciliation {
+    /// It repairs what differs.
+    Repair,
+    /// It reports what differs, and changes nothing.
+    Observe,
 }
 
 /// The fulfillment API and the identity that calls it.
@@ -106,7 +117,7 @@ impl fmt::Debug for CookieKey {
 }
 
 /// Every key that [`Settings::read`] looks at.
-pub const KEYS: [&str; 16] = [
+pub const KEYS: [&str; 17] = [
     change_policy::KEY,
     "COOKIE_KEYS",
     "ENTRA_AUTHORITY_URL",
@@ -121,6 +132,7 @@ pub const KEYS: [&str; 16] = [
     "PUBLISHER_APP_URL",
     "PUBLISHER_NAME",
     "PUBLISHER_SUPPORT_URL",
+    "RECONCILE",
     "SIGNIN_CLIENT_ID",
     "WEBSITE_HOSTNAME",
 ];
@@ -156,6 +168,7 @@ impl Settings {
             },
             offers: reader.offers(),
             change_policy: reader.change_policy(),
+            reconciliation: reader.reconciliation(),
             public_url: reader.public_url(),
             publisher: Publisher {
                 name: reader.required("PUBLISHER_NAME", "the name under which buyers know you"),
@@ -211,10 +224,14 @@ impl Reader<'_> {
 
     fn guid(&mut self, key: &str, meaning: &str) -> String {
         let value = self.required(key, meaning);
-        if !value.is_empty() && uuid::Uuid::try_parse(&value).is_err() {
+        // In the one form that tokens carry, however it was typed.
+        if let Ok(guid) = uuid::Uuid::try_parse(&value) {
+            return guid.to_string();
+        }
+        if !value.is_empty() {
             self.problems.push(format!("{key} is not a GUID; it is {meaning}."));
         }
-        value.to_ascii_lowercase()
+        value
     }
 
     fn url(&mut self, key: &str, default: Option<&str>) -> Url {
@@ -290,6 +307,17 @@ impl Reader<'_> {
             self.problems.extend(problems);
             Policy::accept_all()
         })
+    }
+
+    fn reconciliation(&mut self) -> Reconciliation {
+        match self.optional("RECONCILE").as_deref() {
+            None | Some("repair") => Reconciliation::Repair,
+            Some("observe") => Reconciliation::Observe,
+            Some(other) => {
+                self.problems.push(format!("RECONCILE is \"{other}\"; it is \"repair\" or \"observe\"."));
+                Reconciliation::Observe
+            }
+        }
     }
 
     fn public_url(&mut self) -> Url {

@@ -22,6 +22,15 @@ pub enum Store {
     Memory(Memory),
 }
 
+/// What the store keeps beside the records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kept {
+    /// The last good keys with which Microsoft signs its webhooks' tokens.
+    CallerKeys,
+    /// Where the reconciliation goes on.
+    ReconcileCursor,
+}
+
 /// The version of a stored record. Only equality matters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Etag(pub String);
@@ -78,6 +87,21 @@ impl Store {
     pub async fn due(&self, now: OffsetDateTime) -> Result<Vec<Subscription>, StoreError> {
         match self {
             Self::Memory(memory) => memory.due(now).await,
+        }
+    }
+
+    /// What outlives an instance and is no subscription, by name: keys, cursors. `None` where nothing was kept.
+    pub async fn kept(&self, name: Kept) -> Result<Option<String>, StoreError> {
+        match self {
+            Self::Memory(memory) => memory.kept(name).await,
+        }
+    }
+
+    /// Keeps a text under a name, in place of what was there. The last writer wins: what is kept so is a help and never
+    /// the truth.
+    pub async fn keep(&self, name: Kept, text: &str) -> Result<(), StoreError> {
+        match self {
+            Self::Memory(memory) => memory.keep(name, text).await,
         }
     }
 

@@ -5,14 +5,14 @@
 use time::OffsetDateTime;
 
 use crate::app::{App, Attempt, Otherwise};
-use crate::duty::Kind;
-use crate::error::{Fault, Retry};
+use crate::duty::{Kind, Queue};
+use crate::error::Fault;
 use crate::marketplace::{CallError, CallErrorKind};
-use crate::subscription::{Subscription, SubscriptionId};
+use crate::subscription::{Event, Subscription, SubscriptionId};
 
 /// Discharges the duty `Activate` of a subscription, if it is due.
 pub async fn run(app: &App, id: &SubscriptionId) -> Result<(), Fault> {
-    let Some(claim) = app.claim(id, Kind::Activate).await? else {
+    let Some(claim) = app.claim(id, Queue::Activations).await? else {
         return Ok(());
     };
     let attempt = attempt(app, &claim.subscription, app.clock.now()).await;
@@ -26,10 +26,10 @@ async fn attempt(app: &App, subscription: &Subscription, now: OffsetDateTime) ->
         match app.marketplace.get_subscription(id).await {
             Ok(read) if !read.status.is_pending() => {
                 let why = format!("Microsoft shows the status {}", read.status.as_str());
-                return Attempt { accepted: false, read: Some(read), otherwise: Otherwise::Wait { why, after: None } };
+                return Attempt::showing(read, Otherwise::Wait { why, after: None });
             }
             Ok(_) => {}
-            Err(error) => return Attempt { accepted: false, read: None, otherwise: after_error(&error, None) },
+            Err(error) => return Attempt::in_vain(Otherwise::after(&error)),
         }
     }
     let refusal = if subscription.should_send_activate(now) {
@@ -38,20 +38,23 @@ async fn attempt(app: &App, subscription: &Subscription, now: OffsetDateTime) ->
     } else {
         None
     };
-    let accepted = matches!(refusal, Some(Ok(())));
+    let learnt = match refusal {
+        Some(Ok(())) => vec![Event::Accepted { duty: Kind::Activate.into(), operation: None, location: None }],
+        _ => Vec::new(),
+    };
     let refusal = refusal.and_then(Result::err);
     match app.marketplace.get_subscription(id).await {
         Ok(read) => {
             let otherwise = match &refusal {
-                Some(error) => after_error(error, None),
+                Some(error) => Otherwise::after(error),
                 None => Otherwise::Wait {
                     why: format!("Microsoft received the activation and still shows {}", read.status.as_str()),
                     after: None,
                 },
             };
-            Attempt { accepted, read: Some(read), otherwise }
+            Attempt { learnt, read: Some(read), otherwise }
         }
-        Err(error) => Attempt { accepted, read: None, otherwise: after_error(&error, refusal.as_ref()) },
+        Err(error) => Attempt { learnt, read: None, otherwise: after_error(&error, refusal.as_ref()) },
     }
 }
 
@@ -61,10 +64,5 @@ fn after_error(error: &CallError, refusal: Option<&CallError>) -> Otherwise {
     if unknown(error) && refusal.is_some_and(unknown) {
         return Otherwise::Impossible { why: "the marketplace knows no such subscription".to_owned() };
     }
-    let told = refusal.unwrap_or(error);
-    let after = match told.retry() {
-        Retry::Later(after) => after,
-        Retry::Never => None,
-    };
-    Otherwise::Wait { why: told.to_string(), after }
+    Otherwise::after(refusal.unwrap_or(error))
 }

@@ -2,13 +2,14 @@
 
 use time::OffsetDateTime;
 
-use super::{Answer, Refused};
+use super::{Answer, Refused, Then};
 use crate::app::{App, Recorded};
 use crate::arrival::{self, landing_path};
 use crate::bell::Doorbell;
 use crate::error::{Code, Fault};
+use crate::history::Actor;
 use crate::session::{self, Destination};
-use crate::subscription::{Event, Refusal, SubscriptionId};
+use crate::subscription::{Event, SubscriptionId};
 use crate::web::{Reply, Request};
 
 /// Records the buyer's consent. A second press of the button changes nothing and leads to the same page.
@@ -23,21 +24,11 @@ pub async fn run(app: &App, request: &Request, now: OffsetDateTime) -> Result<An
     };
     app.sessions.check_form(&session, &id, request.form("form_token").as_deref().unwrap_or_default(), now)?;
     arrival::at_subscription(app, &session.person, &id).await?;
-    let rings = match app.record(&id, Event::Confirmed).await? {
+    let rings = match app.record(&id, Event::Confirmed(Actor::Buyer)).await? {
         Recorded::Saved { rings, .. } => rings,
         Recorded::Known(_) => Vec::new(),
-        Recorded::Refused(refusal) => return Err(refused(&id, refusal).into()),
+        Recorded::Refused(refusal) => return Err(arrival::refused(&id, refusal).into()),
     };
-    let then = rings.into_iter().map(|kind| Doorbell { kind, subscription: id.clone() }).collect();
+    let then = rings.into_iter().map(|queue| Then::Discharge(Doorbell { queue, subscription: id.clone() })).collect();
     Ok(Answer { reply: Reply::see_other(landing_path(&id)).with("cache-control", "no-store"), then })
-}
-
-fn refused(id: &SubscriptionId, refusal: Refusal) -> Fault {
-    let (code, why) = match refusal {
-        Refusal::Suspended => (Code::Suspended, "is suspended"),
-        Refusal::Cancelled => (Code::Cancelled, "is cancelled"),
-        Refusal::UnknownStatus => (Code::MarketplaceUnavailable, "is in a status that this version does not know"),
-        Refusal::NoSuchDuty => (Code::Internal, "has no such duty"),
-    };
-    Fault::new(code, format!("a confirmation was refused: {id} {why}"))
 }

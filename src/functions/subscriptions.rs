@@ -1,104 +1,247 @@
-//! `subscriptions`, for the publisher's systems: every record as JSON, one or page by page. The host checks the function
-//! key before it calls.
+//! `subscriptions`, for the publisher's systems: see every record, and order what the publisher can order. The host checks
+//! the function key before it calls. `docs/openapi.json` describes every route; a test keeps it equal to [`ROUTES`].
+
+mod input;
+mod orders;
+mod resync;
+mod shown;
 
 use serde_json::{Value, json};
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
-use super::Refused;
+use self::input::{Filter, Objection};
+use super::{Answer, Refused, Then, problem};
 use crate::app::App;
-use crate::duty::Duty;
+use crate::arrival;
+use crate::duty::DutyId;
 use crate::error::{Code, Fault};
-use crate::history::Entry;
-use crate::subscription::{Party, Subscription, SubscriptionId};
+use crate::marketplace::CallError;
+use crate::problem::Problem;
+use crate::store::{PAGE_LIMIT, StoreError};
+use crate::subscription::{Refusal, Status, Subscription, SubscriptionId};
 use crate::web::{Reply, Request};
 
-/// `GET subscriptions` lists, with `?after=` for the next page; `GET subscriptions/{id}` shows one.
-pub async fn run(app: &App, request: &Request) -> Result<Reply, Refused> {
-    if request.path.is_empty() {
-        return list(app, request).await;
-    }
-    let unknown = || Fault::new(Code::UnknownSubscription, "the path names no subscription");
-    let id = SubscriptionId::parse(&request.path).ok_or_else(unknown)?;
-    Ok(answer(&shown(&app.subscription(&id).await?)))
+/// How many pages of the store one answer looks through for what a filter asks for. It bounds the time of one call: a
+/// caller whose page is short, or empty, goes on at `next`.
+pub const FILTERED_PAGES: usize = 10;
+
+/// A method and a path that this function answers.
+#[derive(Clone, Copy, Debug)]
+pub struct Route {
+    /// The method.
+    pub method: &'static str,
+    /// The path below the function's own; a segment in braces stands for any value.
+    pub template: &'static str,
+    call: Call,
 }
 
-async fn list(app: &App, request: &Request) -> Result<Reply, Refused> {
-    let after = match request.query("after") {
-        None => None,
-        Some(after) => Some(
-            SubscriptionId::parse(&after)
-                .ok_or_else(|| Fault::new(Code::BadRequest, "the query's after is not a subscription id"))?,
-        ),
+#[derive(Clone, Copy, Debug)]
+enum Call {
+    List,
+    Show,
+    Change,
+    Cancel,
+    Plans,
+    Operations,
+    Activate,
+    Resync,
+    Retry,
+    End,
+    Reconcile,
+}
+
+/// Every route.
+pub const ROUTES: [Route; 11] = [
+    Route { method: "GET", template: "", call: Call::List },
+    Route { method: "GET", template: "{id}", call: Call::Show },
+    Route { method: "PATCH", template: "{id}", call: Call::Change },
+    Route { method: "DELETE", template: "{id}", call: Call::Cancel },
+    Route { method: "GET", template: "{id}/plans", call: Call::Plans },
+    Route { method: "GET", template: "{id}/operations", call: Call::Operations },
+    Route { method: "POST", template: "reconcile", call: Call::Reconcile },
+    Route { method: "POST", template: "{id}/activate", call: Call::Activate },
+    Route { method: "POST", template: "{id}/resync", call: Call::Resync },
+    Route { method: "POST", template: "{id}/duties/{duty}/retry", call: Call::Retry },
+    Route { method: "POST", template: "{id}/duties/{duty}/end", call: Call::End },
+];
+
+/// Why a request is not answered as it asks.
+enum Stop {
+    /// A failure like any other function's.
+    Fault(Fault),
+    /// The request itself is wrong, and the caller hears which part of it.
+    Objection(Objection),
+    /// The path answers these methods only.
+    Method(String),
+}
+
+/// Answers one request; [`ROUTES`] lists what can be asked.
+pub async fn run(app: &App, request: &Request) -> Result<Answer, Refused> {
+    match perform(app, request).await {
+        Ok(answer) => Ok(answer),
+        Err(Stop::Fault(fault)) => Err(fault.into()),
+        Err(Stop::Objection(Objection { code, part, detail })) => {
+            tracing::warn!(%code, part, "the request is refused as it is");
+            let problem = Problem { code, detail: Some(detail), reference: request.invocation_id.clone() };
+            Ok(problem.reply().into())
+        }
+        Err(Stop::Method(allowed)) => {
+            Ok(problem(Code::WrongMethod, &request.invocation_id).with("allow", allowed).into())
+        }
+    }
+}
+
+async fn perform(app: &App, request: &Request) -> Result<Answer, Stop> {
+    let (call, parameters) = routed(request)?;
+    let id = match parameters.first() {
+        None if matches!(call, Call::Reconcile) => {
+            input::nothing(request)?;
+            input::person(request)?;
+            let reply = Reply::json(202, &json!({ "status": "reconciling" })).with("cache-control", "no-store");
+            return Ok(Answer { reply, then: vec![Then::Reconcile] });
+        }
+        None => return list(app, &input::filter(request)?).await.map(Answer::from),
+        Some(id) => SubscriptionId::parse(id)
+            .ok_or_else(|| Fault::new(Code::UnknownSubscription, "the path names no subscription"))?,
     };
-    let page = app.store.page(after.as_ref()).await.map_err(Fault::from)?;
-    let subscriptions: Vec<Value> = page.subscriptions.iter().map(shown).collect();
-    let next = page.next.map(|id| format!("/api/subscriptions?after={id}"));
+    let duty = parameters.get(1).copied().unwrap_or_default();
+    match call {
+        Call::List | Call::Reconcile | Call::Show => {
+            Ok(answer(&shown::subscription(&app.subscription(&id).await?)).into())
+        }
+        Call::Plans => plans(app, &id).await.map(Answer::from),
+        Call::Operations => operations(app, &id).await.map(Answer::from),
+        Call::Change => orders::order(app, &id, input::wanted(request)?, input::person(request)?).await,
+        Call::Cancel => {
+            input::nothing(request)?;
+            orders::cancel(app, &id, input::person(request)?).await
+        }
+        Call::Activate => {
+            input::nothing(request)?;
+            orders::activate(app, &id, input::person(request)?).await
+        }
+        Call::Resync => {
+            input::nothing(request)?;
+            resync::run(app, &id, input::person(request)?).await.map(Answer::from)
+        }
+        Call::Retry => {
+            input::nothing(request)?;
+            orders::retry(app, &id, duty_id(&id, duty)?, input::person(request)?).await
+        }
+        Call::End => {
+            let (why, person) = (input::reason(request)?, input::person(request)?);
+            orders::end(app, &id, duty_id(&id, duty)?, why, person).await.map(Answer::from)
+        }
+    }
+}
+
+/// The call that a request makes, and what stands in its path for the segments in braces.
+fn routed(request: &Request) -> Result<(Call, Vec<&str>), Stop> {
+    let fitting: Vec<_> = ROUTES.iter().filter_map(|route| Some((route, route.parameters(&request.path)?))).collect();
+    if let Some((route, parameters)) = fitting.iter().find(|(route, _)| route.method == request.method) {
+        return Ok((route.call, parameters.clone()));
+    }
+    if fitting.is_empty() {
+        return Err(Fault::new(Code::UnknownFunction, "the path is none of this function's").into());
+    }
+    Err(Stop::Method(fitting.iter().map(|(route, _)| route.method).collect::<Vec<_>>().join(", ")))
+}
+
+impl Route {
+    /// The values of the segments in braces, where `path` is of this form.
+    fn parameters<'a>(&self, path: &'a str) -> Option<Vec<&'a str>> {
+        let (form, path): (Vec<_>, Vec<_>) = (self.template.split('/').collect(), path.split('/').collect());
+        let is_parameter = |segment: &str| segment.starts_with('{');
+        let fits = form.len() == path.len()
+            && form
+                .iter()
+                .zip(&path)
+                .all(|(form, given)| if is_parameter(form) { !given.is_empty() } else { form == given });
+        fits.then(|| form.iter().zip(path).filter(|(form, _)| is_parameter(form)).map(|(_, given)| given).collect())
+    }
+}
+
+/// The duty that a segment of the path names. Some clients encode its colon.
+fn duty_id(id: &SubscriptionId, segment: &str) -> Result<DutyId, Fault> {
+    let plain = segment.replace("%3A", ":").replace("%3a", ":");
+    DutyId::parse(&plain).ok_or_else(|| arrival::refused(id, Refusal::NoSuchDuty))
+}
+
+async fn list(app: &App, filter: &Filter) -> Result<Reply, Stop> {
+    let (mut found, mut next): (Vec<Subscription>, _) = (Vec::new(), filter.after.clone());
+    for _ in 0..FILTERED_PAGES {
+        let page = app.store.page(next.as_ref()).await?;
+        next = page.next;
+        let mut fitting = page.subscriptions.into_iter().filter(|subscription| filter.fits(subscription));
+        found.extend(fitting.by_ref().take(PAGE_LIMIT - found.len()));
+        let left_over = fitting.next().is_some();
+        if left_over {
+            next = found.last().map(|last| last.id.clone());
+        }
+        if next.is_none() || found.len() == PAGE_LIMIT {
+            break;
+        }
+    }
+    let subscriptions: Vec<Value> = found.iter().map(shown::subscription).collect();
+    let next = next.map(|id| filter.link(&id));
     Ok(answer(&json!({ "subscriptions": subscriptions, "next": next })))
+}
+
+async fn plans(app: &App, id: &SubscriptionId) -> Result<Reply, Stop> {
+    let known = app.subscription(id).await?.known;
+    serving(app, id, &known.offer_id)?;
+    if known.status == Status::Unsubscribed {
+        // Microsoft refuses to list the plans of a cancelled subscription, in the words of a wrong identity.
+        return Err(arrival::refused(id, Refusal::Cancelled).into());
+    }
+    let plans = app.marketplace.list_available_plans(id, None).await?;
+    let plans: Vec<Value> = plans.iter().map(|plan| shown::plan(plan, &known.plan_id)).collect();
+    Ok(answer(&json!({ "plans": plans })))
+}
+
+async fn operations(app: &App, id: &SubscriptionId) -> Result<Reply, Stop> {
+    let subscription = app.subscription(id).await?;
+    serving(app, id, &subscription.known.offer_id)?;
+    let outstanding = app.marketplace.list_operations(id).await?;
+    let outstanding: Vec<Value> = outstanding.iter().map(shown::operation).collect();
+    let answered: Vec<Value> = subscription.answered.iter().map(shown::answered).collect();
+    Ok(answer(&json!({ "outstanding": outstanding, "answered": answered })))
+}
+
+/// Refuses what is of another installation: it is neither asked for at Microsoft nor changed.
+fn serving(app: &App, id: &SubscriptionId, offer_id: &str) -> Result<(), Fault> {
+    if app.settings.serves(offer_id) {
+        return Ok(());
+    }
+    Err(Fault::new(
+        Code::ForeignOffer,
+        format!("subscription {id} is of the offer {offer_id}, which OFFERS does not name"),
+    ))
 }
 
 fn answer(body: &Value) -> Reply {
     Reply::json(200, body).with("cache-control", "no-store")
 }
 
-fn shown(subscription: &Subscription) -> Value {
-    let known = &subscription.known;
-    json!({
-        "id": subscription.id.as_str(),
-        "name": known.name,
-        "offerId": known.offer_id,
-        "planId": known.plan_id,
-        "quantity": known.quantity,
-        "status": known.status.as_str(),
-        "beneficiary": known.beneficiary.as_ref().map(party),
-        "purchaser": known.purchaser.as_ref().map(party),
-        "term": {
-            "termUnit": known.term.unit,
-            "startDate": known.term.start.map(moment),
-            "endDate": known.term.end.map(moment),
-        },
-        "autoRenew": known.auto_renew,
-        "isFreeTrial": known.is_free_trial,
-        "readAt": moment(subscription.read_at),
-        "confirmedAt": subscription.confirmed_at.map(moment),
-        "activatedAt": subscription.activated_at.map(moment),
-        "duties": subscription.duties.iter().map(duty).collect::<Vec<_>>(),
-        "history": subscription.history.entries.iter().map(entry).collect::<Vec<_>>(),
-        "historyDropped": subscription.history.dropped,
-    })
+impl From<Fault> for Stop {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
 }
 
-fn party(party: &Party) -> Value {
-    json!({
-        "emailId": party.email,
-        "objectId": party.object_id,
-        "tenantId": party.tenant_id,
-        "puid": party.puid,
-    })
+impl From<StoreError> for Stop {
+    fn from(error: StoreError) -> Self {
+        Self::Fault(error.into())
+    }
 }
 
-fn duty(duty: &Duty) -> Value {
-    json!({
-        "kind": duty.task.kind().to_string(),
-        "attempts": duty.attempts,
-        "since": moment(duty.since),
-        "notBefore": moment(duty.not_before),
-        "lastError": duty.last_error,
-        "failedAt": duty.failed_at.map(moment),
-    })
+impl From<CallError> for Stop {
+    fn from(error: CallError) -> Self {
+        Self::Fault(error.into())
+    }
 }
 
-fn entry(entry: &Entry) -> Value {
-    json!({
-        "at": moment(entry.at),
-        "by": entry.by.as_str(),
-        "what": entry.what.as_str(),
-        "from": entry.from,
-        "to": entry.to,
-        "why": entry.why,
-    })
-}
-
-fn moment(at: OffsetDateTime) -> String {
-    at.format(&Rfc3339).expect("a time of this era has an RFC 3339 form")
+impl From<Objection> for Stop {
+    fn from(objection: Objection) -> Self {
+        Self::Objection(objection)
+    }
 }

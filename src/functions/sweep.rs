@@ -13,7 +13,7 @@ pub async fn run(app: &App, now: OffsetDateTime) -> Result<(), Fault> {
     let mut rung = 0_usize;
     for subscription in &due {
         for duty in subscription.duties.iter().filter(|duty| duty.is_due(now)) {
-            app.ring(duty.task.kind(), &subscription.id, Duration::ZERO).await;
+            app.ring(duty.task.id().kind.queue(), &subscription.id, Duration::ZERO).await;
             rung += 1;
         }
     }

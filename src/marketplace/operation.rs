@@ -112,6 +112,18 @@ impl OperationStatus {
         }
     }
 
+    /// Microsoft's word.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::NotStarted => "NotStarted",
+            Self::InProgress => "InProgress",
+            Self::Succeeded => "Succeeded",
+            Self::Failed => "Failed",
+            Self::Conflict => "Conflict",
+            Self::Other(word) => word,
+        }
+    }
+
     /// Whether nothing can change any more. An unknown word counts as not ended: looking again costs little.
     pub fn is_ended(&self) -> bool {
         matches!(self, Self::Succeeded | Self::Failed | Self::Conflict)

@@ -25,7 +25,15 @@ pub(super) fn message(code: Code) -> &'static str {
         Code::StoreUnavailable | Code::QueueUnavailable | Code::Contended => "fault-not-saved",
         Code::BodyTooLarge => "fault-body-too-large",
         Code::BodyTooSlow => "fault-body-too-slow",
-        Code::BadRequest | Code::BadEnvelope | Code::CallerRefused => "fault-bad-request",
+        // The last ones answer programs only; a buyer who met one could do no more about it.
+        Code::BadRequest
+        | Code::BadEnvelope
+        | Code::CallerRefused
+        | Code::NotActive
+        | Code::UnknownDuty
+        | Code::NotAllowed
+        | Code::Busy
+        | Code::AsOrdered => "fault-bad-request",
         Code::UnknownFunction => "fault-unknown-page",
         Code::WrongMethod => "fault-wrong-method",
         Code::Internal => "fault-internal",

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use time::OffsetDateTime;
 
 use super::record::{self, Row};
-use super::{Etag, PAGE_LIMIT, Page, StoreError, Stored};
+use super::{Etag, Kept, PAGE_LIMIT, Page, StoreError, Stored};
 use crate::mishap::{Mishap, Mishaps};
 use crate::subscription::{Subscription, SubscriptionId};
 
@@ -18,6 +18,7 @@ pub const RECORDS_LIMIT: usize = 200_000;
 #[derive(Clone, Debug, Default)]
 pub struct Memory {
     rows: Arc<Mutex<BTreeMap<SubscriptionId, Versioned>>>,
+    kept: Arc<Mutex<BTreeMap<Kept, String>>>,
     mishaps: Mishaps,
 }
 
@@ -30,13 +31,18 @@ struct Versioned {
 impl Memory {
     /// An empty store that meets the given mishaps.
     pub fn new(mishaps: Mishaps) -> Self {
-        Self { rows: Arc::default(), mishaps }
+        Self { rows: Arc::default(), kept: Arc::default(), mishaps }
     }
 
     /// The same records, past all mishaps: for whoever only looks.
     #[must_use]
     pub fn calm(&self) -> Self {
-        Self { rows: self.rows.clone(), mishaps: Mishaps::default() }
+        Self { rows: self.rows.clone(), kept: self.kept.clone(), mishaps: Mishaps::default() }
+    }
+
+    /// Takes a record away, as a person with a storage browser can. No function does.
+    pub fn remove(&self, id: &SubscriptionId) {
+        self.rows().remove(id);
     }
 
     pub(super) async fn load(&self, id: &SubscriptionId) -> Result<Option<Stored>, StoreError> {
@@ -103,6 +109,24 @@ impl Memory {
             .collect::<Result<_, _>>()?;
         let next = subscriptions.last().filter(|_| more).map(|last| last.id.clone());
         Ok(Page { subscriptions, next })
+    }
+
+    pub(super) async fn kept(&self, name: Kept) -> Result<Option<String>, StoreError> {
+        self.begin().await?;
+        Ok(self.kept.lock().unwrap_or_else(PoisonError::into_inner).get(&name).cloned())
+    }
+
+    pub(super) async fn keep(&self, name: Kept, text: &str) -> Result<(), StoreError> {
+        let mishap = self.begin().await?;
+        if text.len() > record::COLUMN_BUDGET {
+            return Err(StoreError::Unfit(format!("{name:?} has {} bytes, too many to keep", text.len())));
+        }
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).insert(name, text.to_owned());
+        self.mishaps.end(mishap).await;
+        match mishap {
+            Some(Mishap::Unanswered) => Err(StoreError::Unavailable("the answer was lost".to_owned())),
+            _ => Ok(()),
+        }
     }
 
     async fn begin(&self) -> Result<Option<Mishap>, StoreError> {

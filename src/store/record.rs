@@ -1,10 +1,12 @@
 //! The stored form of a subscription: JSON in a few columns, with a version, and a budget for each column.
 
+mod duty;
+
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
+use self::duty::{AnsweredForm, DutyForm};
 use super::StoreError;
-use crate::duty::{Duty, Task};
 use crate::history::{Actor, Entry, HISTORY_LENGTH, Happening, History};
 use crate::subscription::{Party, Snapshot, Status, Subscription, SubscriptionId, Term};
 
@@ -52,7 +54,8 @@ pub fn decode(id: &SubscriptionId, row: &Row) -> Result<Subscription, StoreError
         read_at: record.read_at,
         confirmed_at: record.confirmed_at,
         activated_at: record.activated_at,
-        duties: record.duties.into_iter().map(Duty::from).collect(),
+        duties: record.duties.into_iter().map(DutyForm::read).collect::<Result<_, _>>()?,
+        answered: record.answered.into_iter().map(AnsweredForm::read).collect::<Result<_, _>>()?,
         history: History {
             entries: history.into_iter().take(HISTORY_LENGTH).map(EntryForm::read).collect::<Result<_, _>>()?,
             dropped: record.history_dropped,
@@ -87,6 +90,8 @@ struct RecordForm {
     #[serde(with = "time::serde::rfc3339::option", default, skip_serializing_if = "Option::is_none")]
     activated_at: Option<OffsetDateTime>,
     duties: Vec<DutyForm>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    answered: Vec<AnsweredForm>,
     #[serde(default)]
     history_dropped: u32,
     #[serde(with = "time::serde::rfc3339")]
@@ -139,29 +144,6 @@ struct TermForm {
 }
 
 #[derive(Serialize, Deserialize)]
-struct DutyForm {
-    task: TaskForm,
-    attempts: u32,
-    #[serde(with = "time::serde::rfc3339")]
-    since: OffsetDateTime,
-    #[serde(with = "time::serde::rfc3339")]
-    not_before: OffsetDateTime,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    last_error: Option<String>,
-    #[serde(with = "time::serde::rfc3339::option", default, skip_serializing_if = "Option::is_none")]
-    failed_at: Option<OffsetDateTime>,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
-enum TaskForm {
-    Activate {
-        #[serde(with = "time::serde::rfc3339::option", default, skip_serializing_if = "Option::is_none")]
-        accepted_at: Option<OffsetDateTime>,
-    },
-}
-
-#[derive(Serialize, Deserialize)]
 struct EntryForm {
     #[serde(with = "time::serde::rfc3339")]
     at: OffsetDateTime,
@@ -173,6 +155,8 @@ struct EntryForm {
     to: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     why: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    person: Option<String>,
 }
 
 impl From<&Subscription> for RecordForm {
@@ -184,6 +168,7 @@ impl From<&Subscription> for RecordForm {
             confirmed_at: subscription.confirmed_at,
             activated_at: subscription.activated_at,
             duties: subscription.duties.iter().map(DutyForm::from).collect(),
+            answered: subscription.answered.iter().map(AnsweredForm::from).collect(),
             history_dropped: subscription.history.dropped,
             created_at: subscription.created_at,
         }
@@ -243,38 +228,6 @@ impl From<PartyForm> for Party {
     }
 }
 
-impl From<&Duty> for DutyForm {
-    fn from(duty: &Duty) -> Self {
-        let task = match duty.task {
-            Task::Activate { accepted_at } => TaskForm::Activate { accepted_at },
-        };
-        Self {
-            task,
-            attempts: duty.attempts,
-            since: duty.since,
-            not_before: duty.not_before,
-            last_error: duty.last_error.clone(),
-            failed_at: duty.failed_at,
-        }
-    }
-}
-
-impl From<DutyForm> for Duty {
-    fn from(form: DutyForm) -> Self {
-        let task = match form.task {
-            TaskForm::Activate { accepted_at } => Task::Activate { accepted_at },
-        };
-        Self {
-            task,
-            attempts: form.attempts,
-            since: form.since,
-            not_before: form.not_before,
-            last_error: form.last_error,
-            failed_at: form.failed_at,
-        }
-    }
-}
-
 impl From<&Entry> for EntryForm {
     fn from(entry: &Entry) -> Self {
         Self {
@@ -284,6 +237,7 @@ impl From<&Entry> for EntryForm {
             from: entry.from.clone(),
             to: entry.to.clone(),
             why: entry.why.clone(),
+            person: entry.person.clone(),
         }
     }
 }
@@ -300,6 +254,7 @@ impl EntryForm {
             from: self.from,
             to: self.to,
             why: self.why,
+            person: self.person,
         })
     }
 }

@@ -1,7 +1,7 @@
 //! The discharge protocol under everything that can befall it: claims, lost races, failures and deaths at every step.
 
 use marketplace_fulfillment::bell::Doorbell;
-use marketplace_fulfillment::duty::Kind;
+use marketplace_fulfillment::duty::{Kind, Queue};
 use marketplace_fulfillment::functions;
 use marketplace_fulfillment::history::Happening;
 use marketplace_fulfillment::mishap::Mishap;
@@ -114,9 +114,10 @@ async fn of_two_claimants_one_works() {
         world.idle().await;
         world.dev.mishaps.cancel();
 
-        let doorbell = Doorbell { kind: Kind::Activate, subscription: purchase.id.clone() };
+        let doorbell = Doorbell { queue: Queue::Activations, subscription: purchase.id.clone() };
         let app = &world.dev.app;
-        let claims = tokio::join!(app.claim(&purchase.id, Kind::Activate), app.claim(&purchase.id, Kind::Activate));
+        let claims =
+            tokio::join!(app.claim(&purchase.id, Queue::Activations), app.claim(&purchase.id, Queue::Activations));
         let claims = [claims.0.unwrap(), claims.1.unwrap()];
         assert_eq!(claims.iter().flatten().count(), 1, "one claim");
         // Both had loaded the record before either saved its claim: the slower one stops.
@@ -128,7 +129,7 @@ async fn of_two_claimants_one_works() {
         world.dev.mishaps.cancel();
         assert!(world.record(&other.id).await.unwrap().duty(Kind::Activate).unwrap().is_due(world.now()));
         world.dev.mishaps.plan(1, Mishap::LostRace);
-        assert!(app.claim(&other.id, Kind::Activate).await.unwrap().is_none(), "somebody was faster");
+        assert!(app.claim(&other.id, Queue::Activations).await.unwrap().is_none(), "somebody was faster");
         functions::discharge(app, &doorbell).await.unwrap();
         assert_eq!(world.calls(&purchase.id, "activate").await, 0, "leased: the second bell finds nothing due");
         // The claimant never comes back; the lease ends, and a bell finds the duty, long before the sweep would.

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a story that cannot be told has failed")]
 
+mod actions;
 mod activate;
 mod browser;
 mod caller;
@@ -12,11 +13,13 @@ mod host;
 mod landing;
 mod log;
 mod marketplace;
+mod notices;
 mod notification;
 mod pages;
 mod policy;
 mod process;
 mod queues;
+mod reconcile;
 mod record;
 mod sentences;
 mod serve;
@@ -25,8 +28,10 @@ mod settings;
 mod signin;
 mod simulator;
 mod subscription;
+mod subscriptions;
 mod tidy;
 mod visitor;
 mod walkthrough;
+mod webhook;
 mod wire;
 mod world;

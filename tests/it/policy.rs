@@ -1,6 +1,7 @@
 //! The policy: which changes of plan and seats are accepted, and that the document explains it with rules that work.
 
-use marketplace_fulfillment::policy::{PlanChange, Policy, SeatLimit, Terms, Verdict};
+use marketplace_fulfillment::policy::{PlanChange, Policy, SeatLimit, Verdict};
+use marketplace_fulfillment::subscription::Terms;
 
 use crate::settings::with_policy;
 

@@ -13,6 +13,7 @@ use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
 use tokio::net::TcpListener;
 use tokio::process::{Child, ChildStdout, Command};
 use url::Url;
+use warp::Filter as _;
 
 use crate::visitor::Visitor;
 
@@ -282,4 +283,32 @@ async fn a_terminated_handler_is_started_again() {
     assert!(Command::new("kill").args(["-TERM", handler.trim()]).status().await.unwrap().success());
     tokio::time::timeout(PATIENCE, deployed.host.until(|events| ready(events) == 2)).await.expect("ready again");
     assert_eq!(deployed.visitor.goto(deployed.host.url().join("/api/health").unwrap().as_str()).await.status, 200);
+}
+
+/// Another implementation of the fulfillment API takes the simulator's place; what it posts without a token is signed on
+/// its way.
+#[tokio::test]
+async fn another_marketplace_can_take_the_simulators_place() {
+    let asked = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    let seen = asked.clone();
+    let other = warp::any().and(warp::path::full()).and(warp::header::optional("authorization")).map(
+        move |path: warp::path::FullPath, authorization: Option<String>| {
+            let bearer = authorization.is_some_and(|value| value.starts_with("Bearer "));
+            seen.lock().unwrap().push((path.as_str().to_owned(), bearer));
+            warp::reply::with_status("\"no such thing\"", warp::http::StatusCode::NOT_FOUND)
+        },
+    );
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/api", listener.local_addr().unwrap());
+    #[expect(clippy::disallowed_methods, reason = "the other marketplace runs beside the story")]
+    let serving = tokio::spawn(warp::serve(other).incoming(listener).run());
+    let dev = dev(&["--marketplace-url", &url]).await;
+    let id = "0f0c0d6e-0000-4000-8000-000000000001";
+    let body = serde_json::json!({ "id": id, "subscriptionId": id, "action": "Suspend" });
+    let relay = format!("{}/simulator/relay", dev.simulator);
+    let answer = reqwest::Client::new().post(relay).json(&body).send().await.unwrap();
+    assert_eq!(answer.status(), 200, "nobody knows the subscription, and the caller is believed");
+    let asked = asked.lock().unwrap().clone();
+    assert!(asked.contains(&(format!("/api/saas/subscriptions/{id}"), true)), "{asked:?}");
+    serving.abort();
 }

@@ -9,7 +9,7 @@ use marketplace_fulfillment::subscription::{Event, Party, Snapshot, Status, Subs
 use time::macros::datetime;
 use time::{Duration, OffsetDateTime};
 
-use crate::subscription::snapshot;
+use crate::subscription::{accepted, snapshot};
 
 const NOW: OffsetDateTime = datetime!(2026-11-20 09:00:00.123_456_7 UTC);
 
@@ -34,10 +34,10 @@ fn full() -> Subscription {
         ..snapshot("PendingFulfillmentStart")
     };
     let mut full = Subscription::discovered(id("full"), known, Actor::Marketplace, NOW);
-    full.apply(Event::Confirmed, NOW);
-    full.apply(Event::Claimed(Kind::Activate), NOW);
-    full.apply(Event::Accepted(Kind::Activate), NOW);
-    full.apply(Event::Deferred { kind: Kind::Activate, why: "still pending".to_owned(), after: None }, NOW);
+    full.apply(Event::Confirmed(Actor::Buyer), NOW);
+    full.apply(Event::Claimed(Kind::Activate.into()), NOW);
+    full.apply(accepted(), NOW);
+    full.apply(Event::Deferred { duty: Kind::Activate.into(), why: "still pending".to_owned(), after: None }, NOW);
     full
 }
 
@@ -76,9 +76,9 @@ fn the_longest_history_fits_its_column() {
     let mut subscription = full();
     let why = "w".repeat(marketplace_fulfillment::duty::ERROR_LENGTH);
     for _ in 0..100 {
-        subscription.apply(Event::Retried { kind: Kind::Activate, by: Actor::Publisher }, NOW);
+        subscription.apply(Event::Retried { duty: Kind::Activate.into(), by: Actor::Publisher }, NOW);
         let late = NOW + marketplace_fulfillment::duty::PATIENCE;
-        subscription.apply(Event::Deferred { kind: Kind::Activate, why: why.clone(), after: None }, late);
+        subscription.apply(Event::Deferred { duty: Kind::Activate.into(), why: why.clone(), after: None }, late);
     }
     let length = encode(&subscription).unwrap().history.len();
     assert!(length < COLUMN_BUDGET, "{length} characters");

@@ -108,7 +108,9 @@ async fn what_cannot_be_understood_gets_a_clear_answer() {
             assert_eq!(said.status, status, "{method} {path} {body}: {}", said.body);
             let problem: Value = serde_json::from_str(&said.body).unwrap();
             assert_eq!(problem["code"], code, "{method} {path} {body}");
-            assert!(problem["message"].as_str().is_some_and(|message| message.ends_with('.')), "{problem}");
+            assert!(problem["detail"].as_str().is_some_and(|detail| detail.ends_with('.')), "{problem}");
+            assert_eq!((&problem["status"], &problem["type"]), (&json!(status), &json!("about:blank")), "{problem}");
+            assert_eq!(said.media_type, "application/problem+json", "{method} {path} {body}");
         }
         let page = say(world, Method::GET, format!("{base}/api/confirm"), &[], Body::default()).await;
         assert_eq!((page.status, page.media_type.as_str()), (405, "text/html; charset=utf-8"), "people get a page");
@@ -188,17 +190,18 @@ fn function_json_says_what_the_code_says() {
         let trigger = &described["bindings"][0];
         let text = |key: &str| trigger[key].as_str().unwrap_or_else(|| panic!("{path}: no {key}")).to_owned();
         match function.trigger() {
-            Trigger::Http { method, .. } => {
+            Trigger::Http { methods, .. } => {
                 assert_eq!(text("type"), "httpTrigger", "{path}");
-                assert_eq!(trigger["methods"], json!([method.to_ascii_lowercase()]), "{path}");
+                let methods: Vec<_> = methods.iter().map(|method| method.to_ascii_lowercase()).collect();
+                assert_eq!(trigger["methods"], json!(methods), "{path}");
                 let keyed = function == Function::Subscriptions;
                 assert_eq!(text("authLevel"), if keyed { "function" } else { "anonymous" }, "{path}");
                 assert_eq!(described["bindings"][1]["type"], "http", "{path}: passed through, not wrapped in JSON");
                 assert_eq!(described["bindings"].as_array().unwrap().len(), 2, "{path}");
             }
-            Trigger::Queue(kind) => {
+            Trigger::Queue(queue) => {
                 assert_eq!(text("type"), "queueTrigger", "{path}");
-                assert_eq!(text("queueName"), kind.queue(), "{path}");
+                assert_eq!(text("queueName"), queue.name(), "{path}");
                 assert_eq!(text("name"), "message", "{path}");
                 assert_eq!(text("dataType"), "binary", "{path}: nothing of the message ends in the metadata");
             }

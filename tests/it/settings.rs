@@ -12,7 +12,7 @@ const KEY: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
 fn good() -> BTreeMap<&'static str, &'static str> {
     BTreeMap::from([
         ("MARKETPLACE_TENANT_ID", "3e6a0e0c-7f4d-4a55-9c1b-0f8d2b7c6a10"),
-        ("MARKETPLACE_CLIENT_ID", "8C2F9A44-5D1E-4B7A-A3C6-E90B1D7F2584"),
+        ("MARKETPLACE_CLIENT_ID", "8C2F9A445D1E4B7AA3C6E90B1D7F2584"),
         ("MARKETPLACE_CLIENT_SECRET", "s3cret-value"),
         ("SIGNIN_CLIENT_ID", "b14e7d3a-62c8-49f5-8d0b-57a9c3e6f148"),
         ("OFFERS", "contoso-offer, other-preview"),
@@ -68,6 +68,7 @@ fn one_wrong_setting_is_one_sentence() {
         ("MARKETPLACE_CLIENT_ID", "contoso", "Microsoft Entra application ID"),
         ("MARKETPLACE_CLIENT_SECRET", "", "client secret of the app registration"),
         ("MARKETPLACE_CREDENTIAL", "password", "this version knows \"secret\""),
+        ("RECONCILE", "off", "\"repair\" or \"observe\""),
         ("SIGNIN_CLIENT_ID", "", "multi-tenant app registration"),
         ("OFFERS", "", "offer ids"),
         ("OFFERS", " , ,", "names no offer"),

@@ -1,6 +1,6 @@
 //! The rules of a subscription: every status met by every event, and the schedule of a duty.
 
-use marketplace_fulfillment::duty::{self, Duty, Kind, PATIENCE, Task, backoff};
+use marketplace_fulfillment::duty::{self, Duty, Kind, PATIENCE, Queue, Task, backoff};
 use marketplace_fulfillment::history::{Actor, HISTORY_LENGTH, Happening};
 use marketplace_fulfillment::marketplace::CALL_TIMEOUT;
 use marketplace_fulfillment::subscription::{
@@ -44,6 +44,11 @@ fn owing(status: &str) -> Subscription {
     subscription
 }
 
+/// Microsoft received the activation.
+pub(crate) fn accepted() -> Event {
+    Event::Accepted { duty: Kind::Activate.into(), operation: None, location: None }
+}
+
 fn read(status: &str) -> Event {
     Event::Read(Box::new(snapshot(status)))
 }
@@ -66,6 +71,11 @@ fn applied_word(applied: &Applied) -> &'static str {
         Applied::Refused(Refusal::Cancelled) => "cancelled",
         Applied::Refused(Refusal::UnknownStatus) => "unknown status",
         Applied::Refused(Refusal::NoSuchDuty) => "no duty",
+        Applied::Refused(Refusal::NotActive) => "not active",
+        Applied::Refused(Refusal::NotAllowed) => "not allowed",
+        Applied::Refused(Refusal::Busy) => "busy",
+        Applied::Refused(Refusal::AsOrdered) => "as ordered",
+        Applied::Refused(Refusal::TooMuchOwed) => "too much",
     }
 }
 
@@ -96,15 +106,16 @@ fn what_microsoft_says_in_every_status() {
 /// Every other event in every status, without and with an open activation: what `apply` answers, and what is owed then.
 #[test]
 fn every_other_event_in_every_status() {
-    let kind = Kind::Activate;
+    let duty = || Kind::Activate.into();
     let why = || "because".to_owned();
     let on_duty = [
-        (Event::Claimed(kind), "changed open"),
-        (Event::Accepted(kind), "changed open"),
-        (Event::Deferred { kind, why: why(), after: None }, "changed open"),
-        (Event::Impossible { kind, why: why() }, "changed -"),
-        (Event::Ended { kind, why: why() }, "changed -"),
-        (Event::Retried { kind, by: Actor::Publisher }, "rings open"),
+        (Event::Claimed(duty()), "changed open"),
+        (accepted(), "changed open"),
+        (Event::Deferred { duty: duty(), why: why(), after: None }, "changed open"),
+        (Event::Done { duty: duty(), why: None }, "changed -"),
+        (Event::Impossible { duty: duty(), why: why() }, "changed -"),
+        (Event::Ended { duty: duty(), why: why(), person: None }, "changed -"),
+        (Event::Retried { duty: duty(), by: Actor::Publisher }, "rings open"),
     ];
     for status in WORDS {
         for (event, expected) in &on_duty {
@@ -129,7 +140,7 @@ fn every_other_event_in_every_status() {
     ];
     for (status, expected) in confirmed {
         let mut subscription = known_as(status);
-        let applied = subscription.apply(Event::Confirmed, NOW);
+        let applied = subscription.apply(Event::Confirmed(Actor::Buyer), NOW);
         assert_eq!(format!("{} {}", applied_word(&applied), duty_word(&subscription)), expected, "{status}");
     }
 }
@@ -146,9 +157,9 @@ fn the_same_event_twice_changes_nothing_the_second_time() {
         }
     }
     let mut subscription = known_as("PendingFulfillmentStart");
-    subscription.apply(Event::Confirmed, NOW);
+    subscription.apply(Event::Confirmed(Actor::Buyer), NOW);
     let once = subscription.clone();
-    assert_eq!(subscription.apply(Event::Confirmed, NOW + Duration::minutes(1)), Applied::Unchanged);
+    assert_eq!(subscription.apply(Event::Confirmed(Actor::Buyer), NOW + Duration::minutes(1)), Applied::Unchanged);
     assert_eq!(subscription, once);
 }
 
@@ -189,10 +200,10 @@ fn a_duty_waits_longer_each_time_and_never_forever() {
     let mut last = Duration::ZERO;
     let mut attempts = 0;
     while subscription.duty(Kind::Activate).unwrap().failed_at.is_none() {
-        subscription.apply(Event::Claimed(Kind::Activate), now);
+        subscription.apply(Event::Claimed(Kind::Activate.into()), now);
         let leased = subscription.due().unwrap() - now;
         assert_eq!(leased, duty::LEASE);
-        subscription.apply(Event::Deferred { kind: Kind::Activate, why: "503".to_owned(), after: None }, now);
+        subscription.apply(Event::Deferred { duty: Kind::Activate.into(), why: "503".to_owned(), after: None }, now);
         attempts += 1;
         if let Some(due) = subscription.due() {
             let wait = due - now;
@@ -208,7 +219,10 @@ fn a_duty_waits_longer_each_time_and_never_forever() {
     assert_eq!(subscription.due(), None, "a failed duty is not due");
     assert_eq!(subscription.history.entries.last().unwrap().what, Happening::DutyFailed);
 
-    assert_eq!(subscription.apply(Event::Confirmed, now), Applied::Changed { rings: vec![Kind::Activate] });
+    assert_eq!(
+        subscription.apply(Event::Confirmed(Actor::Buyer), now),
+        Applied::Changed { rings: vec![Queue::Activations] }
+    );
     assert_eq!(subscription.due(), Some(now), "the buyer's second confirmation takes it up again");
 }
 
@@ -216,8 +230,8 @@ fn a_duty_waits_longer_each_time_and_never_forever() {
 fn retry_after_lengthens_a_wait_and_cannot_make_us_forget() {
     let wait = |after: Option<Duration>| {
         let mut subscription = owing("PendingFulfillmentStart");
-        subscription.apply(Event::Claimed(Kind::Activate), NOW);
-        subscription.apply(Event::Deferred { kind: Kind::Activate, why: "429".to_owned(), after }, NOW);
+        subscription.apply(Event::Claimed(Kind::Activate.into()), NOW);
+        subscription.apply(Event::Deferred { duty: Kind::Activate.into(), why: "429".to_owned(), after }, NOW);
         subscription.due().unwrap() - NOW
     };
     assert!(wait(None) <= duty::BACKOFF_FLOOR);
@@ -241,7 +255,7 @@ fn waits_are_spread_over_subscriptions_and_repeatable() {
 fn an_accepted_activation_is_not_asked_for_again_soon() {
     let mut subscription = owing("PendingFulfillmentStart");
     assert!(subscription.should_send_activate(NOW));
-    subscription.apply(Event::Accepted(Kind::Activate), NOW);
+    subscription.apply(accepted(), NOW);
     assert!(!subscription.should_send_activate(NOW + duty::ACCEPTED_PATIENCE - Duration::SECOND));
     assert!(subscription.should_send_activate(NOW + duty::ACCEPTED_PATIENCE));
     assert!(!known_as("PendingFulfillmentStart").should_send_activate(NOW), "nobody confirmed it");
@@ -250,8 +264,8 @@ fn an_accepted_activation_is_not_asked_for_again_soon() {
 /// Were one of these false, a living claimant would be overtaken, or a bell would find nothing due and be gone.
 #[test]
 fn calls_lease_first_bell_and_redelivery_fit_together() {
-    let calls = Duration::try_from(CALL_TIMEOUT * 3).unwrap();
-    assert!(calls < duty::LEASE, "an attempt makes three calls");
+    let calls = Duration::try_from(CALL_TIMEOUT * 4).unwrap();
+    assert!(calls < duty::LEASE, "an attempt makes four calls");
     assert!(duty::LEASE < duty::FIRST_BELL, "the first bell rings when a dead claimant's lease is over");
     let host: serde_json::Value = serde_json::from_str(include_str!("../../host.json")).unwrap();
     let redelivery = host["extensions"]["queues"]["visibilityTimeout"].as_str().unwrap();
@@ -272,10 +286,10 @@ fn the_stage_that_a_buyer_sees() {
     assert_eq!(known_as("Subscribed").stage(NOW), Stage::Active { newly: false }, "active before we knew of it");
 
     let mut subscription = known_as("PendingFulfillmentStart");
-    subscription.apply(Event::Confirmed, NOW);
+    subscription.apply(Event::Confirmed(Actor::Buyer), NOW);
     assert_eq!(subscription.stage(NOW), Stage::Activating);
     assert_eq!(subscription.stage(NOW + DELAY_NOTICE), Stage::Delayed { failed: false });
-    let failing = Event::Deferred { kind: Kind::Activate, why: "500".to_owned(), after: None };
+    let failing = Event::Deferred { duty: Kind::Activate.into(), why: "500".to_owned(), after: None };
     let mut failed = subscription.clone();
     failed.apply(failing, NOW + PATIENCE);
     assert_eq!(failed.stage(NOW + PATIENCE), Stage::Delayed { failed: true });
@@ -299,7 +313,7 @@ fn ids_are_held_to_what_keys_and_urls_can_carry() {
 fn an_error_text_on_a_duty_is_bounded() {
     let mut subscription = owing("PendingFulfillmentStart");
     let why = "ä".repeat(duty::ERROR_LENGTH * 2);
-    subscription.apply(Event::Deferred { kind: Kind::Activate, why, after: None }, NOW);
+    subscription.apply(Event::Deferred { duty: Kind::Activate.into(), why, after: None }, NOW);
     let kept = subscription.duty(Kind::Activate).unwrap().last_error.clone().unwrap();
     assert_eq!(kept.chars().count(), duty::ERROR_LENGTH);
 }

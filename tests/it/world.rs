@@ -10,7 +10,7 @@ use std::time::Duration as RealDuration;
 use marketplace_fulfillment::app::AFTERWARDS_LIMIT;
 use marketplace_fulfillment::clock::Clock;
 use marketplace_fulfillment::dev::{self, Dev};
-use marketplace_fulfillment::duty::Kind;
+use marketplace_fulfillment::duty::Queue;
 use marketplace_fulfillment::subscription::{Status, Subscription, SubscriptionId};
 use serde_json::{Value, json};
 use time::macros::datetime;
@@ -21,6 +21,9 @@ use crate::visitor::Visitor;
 
 /// When every story begins.
 pub(crate) const START: OffsetDateTime = datetime!(2026-11-20 09:00 UTC);
+
+/// The setting under which reconciliation mends what it finds.
+pub(crate) const REPAIR: &[(&str, &str)] = &[("RECONCILE", "repair")];
 
 /// How long a story waits, in real time, for work that is under way. Far above what a loaded machine needs.
 const PATIENCE: RealDuration = RealDuration::from_secs(30);
@@ -48,17 +51,24 @@ pub(crate) struct Purchase {
 
 /// Runs a story and looks at what it leaves behind.
 pub(crate) async fn story(script: impl AsyncFnOnce(&World)) {
-    let world = World::new(&[]).await;
+    story_with(&[], script).await;
+}
+
+/// Runs a story under these settings and looks at what it leaves behind.
+pub(crate) async fn story_with(settings: &[(&str, &str)], script: impl AsyncFnOnce(&World)) {
+    let world = World::new(settings).await;
     script(&world).await;
     world.assert_silence().await;
 }
 
 impl World {
-    /// A world with these settings in place of those that fit the simulator.
+    /// A world with these settings in place of those that fit the simulator. Reconciliation only observes, unless they
+    /// say otherwise: what it healed, a story could not see.
     pub(crate) async fn new(settings: &[(&str, &str)]) -> Self {
         let clock = Clock::manual(START);
+        let settings = [("RECONCILE", "observe")].iter().chain(settings);
         let environment: BTreeMap<_, _> =
-            settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+            settings.map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
         let options = dev::Options {
             port: 0,
             simulator_port: 0,
@@ -151,7 +161,7 @@ impl World {
         let until = self.now() + by;
         for _ in 0..BELLS {
             self.idle().await;
-            match self.dev.queues.next_visible(&Kind::ALL.map(Kind::queue)).filter(|next| *next <= until) {
+            match self.next().filter(|next| *next <= until) {
                 Some(next) if next > self.now() => self.advance(next - self.now()),
                 Some(_) => {}
                 None => break,
@@ -166,7 +176,7 @@ impl World {
     pub(crate) async fn settle(&self) {
         for _ in 0..BELLS {
             self.idle().await;
-            match self.dev.queues.next_visible(&Kind::ALL.map(Kind::queue)) {
+            match self.next() {
                 Some(next) => self.advance((next - self.now()).max(Duration::ZERO)),
                 // No bell is set for what is owed: the sweep's turn.
                 None if self.records().await.iter().any(|record| record.due().is_some()) => self.advance(SWEEP),
@@ -174,6 +184,12 @@ impl World {
             }
         }
         panic!("the world does not come to rest: {:?}", self.records().await);
+    }
+
+    /// When a bell rings or Microsoft posts a webhook next.
+    fn next(&self) -> Option<OffsetDateTime> {
+        let bell = self.dev.queues.next_visible(&Queue::ALL.map(Queue::name));
+        [bell, self.dev.simulator.next_delivery()].into_iter().flatten().min()
     }
 
     fn advance(&self, by: Duration) {
@@ -187,9 +203,11 @@ impl World {
     pub(crate) async fn idle(&self) {
         let quiet = async {
             loop {
+                self.dev.simulator.idle().await;
                 self.dev.host.idle().await;
                 let _nobody_dies = self.burial.lock().await;
-                if self.dev.app.afterwards.available_permits() == AFTERWARDS_LIMIT && self.dev.host.in_flight() == 0 {
+                let tried = self.dev.app.afterwards.available_permits() == AFTERWARDS_LIMIT;
+                if tried && self.dev.host.in_flight() == 0 && self.dev.simulator.deliveries_in_flight() == 0 {
                     return;
                 }
                 tokio::task::yield_now().await;
@@ -213,8 +231,8 @@ impl World {
     /// What must hold when the world has gone quiet.
     pub(crate) async fn assert_silence(&self) {
         self.settle().await;
-        for kind in Kind::ALL {
-            let poison = format!("{}-poison", kind.queue());
+        for queue in Queue::ALL {
+            let poison = format!("{}-poison", queue.name());
             assert_eq!(self.dev.queues.len(&poison), 0, "messages in {poison}: {:#?}", self.dev.host.events());
         }
         for record in self.records().await {

@@ -1,0 +1,169 @@
+//! What can happen to a subscription, and what that does to its record. Pure.
+
+use time::{Duration, OffsetDateTime};
+
+use crate::duty::{DutyId, Kind, Queue, Verdict, Wanted};
+use crate::history::Actor;
+use crate::snapshot::{OperationId, Snapshot};
+
+/// Something that happened to a subscription.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// What Microsoft says, read after the record was loaded.
+    Read(Box<Snapshot>),
+    /// A signed-in buyer pressed the button, or an operator ordered the activation.
+    Confirmed(Actor),
+    /// A webhook named something that Microsoft could not be asked about yet.
+    Unread(Notice),
+    /// A webhook told of something that needs no answer, or whose operation has already ended.
+    Noticed(Notice),
+    /// A webhook asked whether a change may be, and this is the answer.
+    Decided {
+        /// What was asked.
+        notice: Notice,
+        /// The answer, which nothing changes any more.
+        verdict: Verdict,
+        /// The reason of a refusal.
+        why: Option<String>,
+    },
+    /// Microsoft shows that the operation of an answer has ended.
+    Closed {
+        /// The operation.
+        operation: OperationId,
+        /// Microsoft's word for how.
+        outcome: String,
+        /// Whether that is the answer that we gave.
+        as_answered: bool,
+    },
+    /// The publisher orders something of Microsoft.
+    Ordered {
+        /// What.
+        wanted: Wanted,
+        /// The person whom the caller named.
+        person: Option<String>,
+    },
+    /// Somebody starts to work on the duty.
+    Claimed(DutyId),
+    /// Microsoft received the request of this duty.
+    Accepted {
+        /// Which duty.
+        duty: DutyId,
+        /// The operation that Microsoft made of it.
+        operation: Option<OperationId>,
+        /// Where Microsoft says to look for it.
+        location: Option<String>,
+    },
+    /// The attempt did not finish the duty.
+    Deferred {
+        /// Which duty.
+        duty: DutyId,
+        /// Why, without personal data.
+        why: String,
+        /// The other side's `Retry-After`.
+        after: Option<Duration>,
+    },
+    /// The other side shows the duty done.
+    Done {
+        /// Which duty.
+        duty: DutyId,
+        /// How it is known.
+        why: Option<String>,
+    },
+    /// The other side proved that the duty cannot be done.
+    Impossible {
+        /// Which duty.
+        duty: DutyId,
+        /// The proof, without personal data.
+        why: String,
+    },
+    /// An operator ends a duty.
+    Ended {
+        /// Which duty.
+        duty: DutyId,
+        /// The operator's reason.
+        why: String,
+        /// The person whom the caller named.
+        person: Option<String>,
+    },
+    /// A duty is taken up again before its time, or after it failed.
+    Retried {
+        /// Which duty.
+        duty: DutyId,
+        /// By whom.
+        by: Actor,
+    },
+    /// What was read repaired a difference that no webhook had told of.
+    Repaired {
+        /// What differed.
+        why: String,
+    },
+}
+
+/// What a webhook named: ids and the action, never facts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notice {
+    /// The operation. Old, thin notifications have none.
+    pub operation: Option<OperationId>,
+    /// Microsoft's word for the action.
+    pub action: String,
+}
+
+/// What we answered to an operation, kept so that a repeated webhook gets the same answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answered {
+    /// The operation.
+    pub operation: OperationId,
+    /// The answer; none where none was asked for.
+    pub verdict: Option<Verdict>,
+    /// When.
+    pub at: OffsetDateTime,
+}
+
+/// What an event did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Applied {
+    /// Nothing: it was known already, or cannot matter any more.
+    Unchanged,
+    /// The record must be saved, and these queues rung for what has become due.
+    Changed {
+        /// The queues.
+        rings: Vec<Queue>,
+    },
+    /// The event contradicts the state; nothing was changed.
+    Refused(Refusal),
+}
+
+impl Applied {
+    /// The record changed, and nothing has become due.
+    pub(crate) fn quietly() -> Self {
+        Self::Changed { rings: Vec::new() }
+    }
+
+    /// The record changed, and a duty of this kind has become due.
+    pub(crate) fn ringing(kind: Kind) -> Self {
+        Self::Changed { rings: vec![kind.queue()] }
+    }
+}
+
+/// Why an event was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// The subscription is suspended, and this needs one that is not.
+    Suspended,
+    /// It was cancelled, which is final.
+    Cancelled,
+    /// It is not active yet.
+    NotActive,
+    /// Its status is a word that this version does not know.
+    UnknownStatus,
+    /// There is no such duty.
+    NoSuchDuty,
+    /// Microsoft does not allow the publisher to do this: the customer bought from a reseller.
+    NotAllowed,
+    /// Another order of the same kind is not done yet.
+    Busy,
+    /// It already is as ordered.
+    AsOrdered,
+    /// More is owed than a record can hold.
+    TooMuchOwed,
+}

@@ -1,0 +1,151 @@
+//! Records, plans and operations as the publisher's systems read them: Microsoft's field names where Microsoft has one.
+
+use serde_json::{Value, json};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use super::input::live;
+use crate::duty::{Duty, Sent, Task, Verdict, Wanted};
+use crate::history::Entry;
+use crate::marketplace::{Operation, Plan, RequestSource};
+use crate::subscription::{Answered, OperationId, Party, Subscription};
+
+pub(super) fn subscription(subscription: &Subscription) -> Value {
+    let known = &subscription.known;
+    json!({
+        "id": subscription.id.as_str(),
+        "name": known.name,
+        "offerId": known.offer_id,
+        "isPreview": live(&known.offer_id) != known.offer_id,
+        "planId": known.plan_id,
+        "quantity": known.quantity,
+        "status": known.status.as_str(),
+        "beneficiary": known.beneficiary.as_ref().map(party),
+        "purchaser": known.purchaser.as_ref().map(party),
+        "term": {
+            "termUnit": known.term.unit,
+            "startDate": known.term.start.map(moment),
+            "endDate": known.term.end.map(moment),
+        },
+        "autoRenew": known.auto_renew,
+        "isFreeTrial": known.is_free_trial,
+        "allowedCustomerOperations": known.allowed_operations,
+        "createdAt": moment(subscription.created_at),
+        "readAt": moment(subscription.read_at),
+        "confirmedAt": subscription.confirmed_at.map(moment),
+        "activatedAt": subscription.activated_at.map(moment),
+        "duties": subscription.duties.iter().map(duty).collect::<Vec<_>>(),
+        "answered": subscription.answered.iter().map(answered).collect::<Vec<_>>(),
+        "history": subscription.history.entries.iter().map(entry).collect::<Vec<_>>(),
+        "historyDropped": subscription.history.dropped,
+    })
+}
+
+fn party(party: &Party) -> Value {
+    json!({
+        "emailId": party.email,
+        "objectId": party.object_id,
+        "tenantId": party.tenant_id,
+        "puid": party.puid,
+    })
+}
+
+fn duty(duty: &Duty) -> Value {
+    json!({
+        "id": duty.task.id().to_string(),
+        "kind": duty.task.id().kind.as_str(),
+        "task": task(&duty.task),
+        "attempts": duty.attempts,
+        "since": moment(duty.since),
+        "notBefore": moment(duty.not_before),
+        "lastError": duty.last_error,
+        "failedAt": duty.failed_at.map(moment),
+    })
+}
+
+/// What is known of a duty beside its kind.
+fn task(task: &Task) -> Value {
+    match task {
+        Task::Activate { accepted_at } => json!({ "acceptedAt": accepted_at.map(moment) }),
+        Task::Examine { operation, action } => {
+            json!({ "operationId": operation.as_ref().map(OperationId::as_str), "action": action })
+        }
+        Task::Acknowledge { operation, verdict } => {
+            json!({ "operationId": operation.as_str(), "verdict": verdict.as_str() })
+        }
+        Task::Change { wanted, from, sent } => {
+            let mut shown = match wanted {
+                Wanted::Plan(plan) => json!({ "planId": plan }),
+                Wanted::Quantity(quantity) => json!({ "quantity": quantity }),
+                Wanted::Cancellation => json!({}),
+            };
+            shown["from"] = json!({ "planId": from.plan_id, "quantity": from.quantity });
+            shown["sent"] = sent.as_ref().map_or(Value::Null, request);
+            shown
+        }
+        Task::Cancel { sent } => json!({ "sent": sent.as_ref().map(request) }),
+    }
+}
+
+fn request(sent: &Sent) -> Value {
+    json!({ "at": moment(sent.at), "operationId": sent.operation.as_ref().map(OperationId::as_str) })
+}
+
+pub(super) fn answered(answered: &Answered) -> Value {
+    json!({
+        "operationId": answered.operation.as_str(),
+        "verdict": answered.verdict.map(Verdict::as_str),
+        "at": moment(answered.at),
+    })
+}
+
+fn entry(entry: &Entry) -> Value {
+    json!({
+        "at": moment(entry.at),
+        "by": entry.by.as_str(),
+        "what": entry.what.as_str(),
+        "from": entry.from,
+        "to": entry.to,
+        "why": entry.why,
+        "person": entry.person,
+    })
+}
+
+pub(super) fn plan(plan: &Plan, current: &str) -> Value {
+    json!({
+        "planId": plan.id,
+        "displayName": plan.name,
+        "description": plan.description,
+        "isCurrent": plan.id == current,
+        "isPrivate": plan.is_private,
+        "isPricePerSeat": plan.is_per_seat,
+        "isStopSell": plan.is_stop_sell,
+        "hasFreeTrials": plan.has_free_trials,
+        "minQuantity": plan.min_quantity,
+        "maxQuantity": plan.max_quantity,
+        "market": plan.market,
+    })
+}
+
+pub(super) fn operation(operation: &Operation) -> Value {
+    let source = operation.source.as_ref().map(|source| match source {
+        RequestSource::Azure => "Azure",
+        RequestSource::Partner => "Partner",
+        RequestSource::Other(word) => word,
+    });
+    json!({
+        "id": operation.id,
+        "action": operation.action.as_str(),
+        "status": operation.status.as_str(),
+        "operationRequestSource": source,
+        "planId": operation.plan_id,
+        "quantity": operation.quantity,
+        "timeStamp": operation.at.map(moment),
+        "errorStatusCode": operation.error_code,
+        "errorMessage": operation.error_message,
+    })
+}
+
+fn moment(at: OffsetDateTime) -> String {
+    at.format(&Rfc3339).expect("a time of this era has an RFC 3339 form")
+}

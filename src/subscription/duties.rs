@@ -1,0 +1,121 @@
+//! How a subscription's duties are claimed, put off, taken up again, and left: the three exits are here and nowhere else.
+
+use time::{Duration, OffsetDateTime};
+
+use super::Subscription;
+use crate::duty::{Duty, DutyId, Kind, Sent, Task};
+use crate::event::{Applied, Refusal};
+use crate::history::{Actor, Entry, Happening};
+use crate::snapshot::{OperationId, Status, SubscriptionId};
+
+impl Subscription {
+    pub(super) fn retry(&mut self, id: &DutyId, by: Actor, now: OffsetDateTime) -> Applied {
+        match self.on_duty(id, |duty, _| duty.retry(now)) {
+            Applied::Changed { .. } => {
+                self.history.note(Entry::new(by, Happening::DutyRetried, now).about(id.to_string()));
+                Applied::ringing(id.kind)
+            }
+            other => other,
+        }
+    }
+
+    /// Microsoft received the request of a duty.
+    pub(super) fn accept(
+        &mut self,
+        id: &DutyId,
+        operation: Option<OperationId>,
+        location: Option<String>,
+        now: OffsetDateTime,
+    ) -> Applied {
+        let applied = self.on_duty(id, |duty, _| match &mut duty.task {
+            Task::Activate { accepted_at } => *accepted_at = Some(now),
+            Task::Change { sent, .. } | Task::Cancel { sent } => *sent = Some(Sent { at: now, operation, location }),
+            Task::Examine { .. } | Task::Acknowledge { .. } => {}
+        });
+        if let Applied::Changed { .. } = applied {
+            self.history.note(Entry::new(Actor::Marketplace, Happening::Accepted, now).about(id.to_string()));
+        }
+        applied
+    }
+
+    pub(super) fn defer(&mut self, id: &DutyId, why: &str, after: Option<Duration>, now: OffsetDateTime) -> Applied {
+        let applied = self.on_duty(id, |duty, subscription| duty.defer(why, after, subscription.as_str(), now));
+        if let Some(duty) = self.duty(id.clone()).filter(|duty| duty.failed_at == Some(now)) {
+            let why = duty.last_error.clone();
+            let entry = Entry::new(Actor::Program, Happening::DutyFailed, now).about(id.to_string());
+            self.history.note(entry.because(why));
+        }
+        applied
+    }
+
+    pub(super) fn end(&mut self, id: &DutyId, why: String, person: Option<String>, now: OffsetDateTime) -> Applied {
+        let Some(duty) = self.take(id) else {
+            return Applied::Refused(Refusal::NoSuchDuty);
+        };
+        let entry = Entry::new(Actor::Publisher, Happening::DutyEnded, now).about(told(&duty));
+        self.history.note(entry.because(Some(why)).named(person));
+        Applied::quietly()
+    }
+
+    /// Changes an open duty, or refuses where there is none.
+    pub(super) fn on_duty(&mut self, id: &DutyId, change: impl FnOnce(&mut Duty, &SubscriptionId)) -> Applied {
+        match self.duties.iter_mut().find(|duty| duty.task.id() == *id) {
+            Some(duty) => {
+                change(duty, &self.id);
+                Applied::quietly()
+            }
+            None => Applied::Refused(Refusal::NoSuchDuty),
+        }
+    }
+
+    /// Takes a duty off the record because the other side shows it done, or proves it impossible.
+    pub(super) fn leave(
+        &mut self,
+        id: &DutyId,
+        by: Actor,
+        how: Happening,
+        why: Option<String>,
+        now: OffsetDateTime,
+    ) -> Applied {
+        let Some(duty) = self.take(id) else {
+            return Applied::Refused(Refusal::NoSuchDuty);
+        };
+        self.history.note(Entry::new(by, how, now).about(told(&duty)).because(why));
+        Applied::quietly()
+    }
+
+    /// Leaves every duty that what Microsoft now shows has done, or made impossible.
+    pub(super) fn leave_what_shows(&mut self, now: OffsetDateTime) {
+        let cancelled = || Some("the subscription was cancelled".to_owned());
+        for id in self.duties.iter().map(|duty| duty.task.id()).collect::<Vec<_>>() {
+            let exit = match (&self.known.status, id.kind) {
+                (Status::Unsubscribed, Kind::Cancel) | (Status::Subscribed | Status::Suspended, Kind::Activate) => {
+                    Some((Happening::DutyDone, None))
+                }
+                (Status::Unsubscribed, _) => Some((Happening::DutyImpossible, cancelled())),
+                (_, Kind::Change) if self.shows_the_change() => Some((Happening::DutyDone, None)),
+                _ => None,
+            };
+            if let Some((how, why)) = exit {
+                self.leave(&id, Actor::Marketplace, how, why, now);
+            }
+        }
+    }
+
+    fn shows_the_change(&self) -> bool {
+        self.duty(Kind::Change).is_some_and(|duty| match &duty.task {
+            Task::Change { wanted, .. } => wanted.is_met_by(&self.known.terms()),
+            _ => false,
+        })
+    }
+
+    fn take(&mut self, id: &DutyId) -> Option<Duty> {
+        let at = self.duties.iter().position(|duty| duty.task.id() == *id)?;
+        Some(self.duties.remove(at))
+    }
+}
+
+/// How the history tells of a duty that left.
+fn told(duty: &Duty) -> String {
+    format!("{}, attempts: {}", duty.task.id(), duty.attempts)
+}

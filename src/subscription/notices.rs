@@ -1,0 +1,111 @@
+//! What webhooks do to a subscription: a notice is remembered, so that its repetition changes nothing, and an answer once
+//! given is never changed.
+
+use time::{Duration, OffsetDateTime};
+
+use super::{ANSWERED, Subscription};
+use crate::duty::{DUTIES, Duty, DutyId, Kind, Task, Verdict};
+use crate::event::{Answered, Applied, Notice, Refusal};
+use crate::history::{Actor, Entry, Happening};
+use crate::snapshot::OperationId;
+
+/// Microsoft waits this long for an answer, and then takes silence for consent (life-cycle page, 2023).
+pub(super) const ANSWER_WITHIN: Duration = Duration::seconds(10);
+
+impl Subscription {
+    /// What we answered to an operation, if a webhook told of it before.
+    pub fn answer_to(&self, operation: &OperationId) -> Option<&Answered> {
+        self.answered.iter().find(|answered| answered.operation == *operation)
+    }
+
+    /// Microsoft could not be asked: what the webhook named is examined later.
+    pub(super) fn unread(&mut self, notice: Notice, now: OffsetDateTime) -> Applied {
+        let answered = notice.operation.as_ref().is_some_and(|operation| self.answer_to(operation).is_some());
+        let id = DutyId { kind: Kind::Examine, operation: notice.operation.clone() };
+        if answered || self.duty(id).is_some() {
+            return Applied::Unchanged;
+        }
+        if self.duties.len() >= DUTIES {
+            return Applied::Refused(Refusal::TooMuchOwed);
+        }
+        self.duties.push(Duty::new(Task::Examine { operation: notice.operation, action: notice.action }, now));
+        Applied::ringing(Kind::Examine)
+    }
+
+    /// What the webhook named was read, and needs no answer.
+    pub(super) fn noticed(&mut self, notice: &Notice, now: OffsetDateTime) -> Applied {
+        let examined = self.examined(notice);
+        let entry = Entry::new(Actor::Marketplace, Happening::Noticed, now).about(notice.action.clone());
+        let told = match &notice.operation {
+            None => self.history.note_once(entry),
+            Some(operation) if self.answer_to(operation).is_some() => false,
+            Some(operation) => {
+                self.remember(operation, None, now);
+                self.history.note(entry);
+                true
+            }
+        };
+        if told || examined { Applied::quietly() } else { Applied::Unchanged }
+    }
+
+    /// What the webhook asked was decided. The first decision stands.
+    pub(super) fn decided(
+        &mut self,
+        notice: &Notice,
+        verdict: Verdict,
+        why: Option<String>,
+        now: OffsetDateTime,
+    ) -> Applied {
+        let Some(operation) = &notice.operation else {
+            return self.noticed(notice, now);
+        };
+        let examined = self.examined(notice);
+        if self.answer_to(operation).is_some() {
+            return if examined { Applied::quietly() } else { Applied::Unchanged };
+        }
+        if self.duties.len() >= DUTIES {
+            return Applied::Refused(Refusal::TooMuchOwed);
+        }
+        self.remember(operation, Some(verdict), now);
+        let about = format!("{}: {}", notice.action, verdict.as_str());
+        self.history.note(Entry::new(Actor::Program, Happening::Answered, now).about(about).because(why));
+        self.duties.push(Duty::new(Task::Acknowledge { operation: operation.clone(), verdict }, now));
+        Applied::ringing(Kind::Acknowledge)
+    }
+
+    /// Microsoft shows an operation as ended: our answer is delivered, or was overtaken.
+    pub(super) fn closed(
+        &mut self,
+        operation: &OperationId,
+        outcome: &str,
+        as_answered: bool,
+        now: OffsetDateTime,
+    ) -> Applied {
+        let id = DutyId { kind: Kind::Acknowledge, operation: Some(operation.clone()) };
+        let Some(duty) = self.duty(id.clone()) else {
+            return Applied::Refused(Refusal::NoSuchDuty);
+        };
+        let late = now - duty.since > ANSWER_WITHIN;
+        if !as_answered {
+            let entry = Entry::new(Actor::Marketplace, Happening::Overtaken, now).about(id.to_string());
+            self.history.note(entry.because(Some(format!("Microsoft ended the operation as {outcome}"))));
+        }
+        let why = if late { format!("{outcome}, seen after the ten seconds") } else { outcome.to_owned() };
+        self.leave(&id, Actor::Marketplace, Happening::DutyDone, Some(why), now)
+    }
+
+    /// Takes off the duty to examine what has now been examined. Answers whether there was one.
+    fn examined(&mut self, notice: &Notice) -> bool {
+        let id = DutyId { kind: Kind::Examine, operation: notice.operation.clone() };
+        let before = self.duties.len();
+        self.duties.retain(|duty| duty.task.id() != id);
+        self.duties.len() < before
+    }
+
+    fn remember(&mut self, operation: &OperationId, verdict: Option<Verdict>, now: OffsetDateTime) {
+        self.answered.push(Answered { operation: operation.clone(), verdict, at: now });
+        if self.answered.len() > ANSWERED {
+            self.answered.remove(0);
+        }
+    }
+}
