@@ -38,12 +38,13 @@ fn plan(name: &str) -> Deed {
 
 #[tokio::test]
 async fn every_action_ends_equal_at_both_ends() {
-    let table: [(&[Deed], Status, &str, u32); 8] = [
+    let table: [(&[Deed], Status, &str, u32); 9] = [
         (&[plan("gold")], Status::Subscribed, "gold", 5),
         (&[Deed::ChangeQuantity(9)], Status::Subscribed, "silver", 9),
         (&[Deed::Suspend], Status::Suspended, "silver", 5),
         (&[Deed::Suspend, Deed::Reinstate], Status::Subscribed, "silver", 5),
         (&[Deed::Renew], Status::Subscribed, "silver", 5),
+        (&[Deed::Transfer], Status::Subscribed, "silver", 5),
         (&[Deed::Unsubscribe], Status::Unsubscribed, "silver", 5),
         (&[Deed::Suspend, Deed::Unsubscribe], Status::Unsubscribed, "silver", 5),
         (

@@ -358,12 +358,22 @@ async fn a_body_that_cannot_be_read_is_400() {
 
 #[tokio::test]
 async fn an_answer_that_was_taken_and_whose_receipt_was_lost_is_not_given_twice() {
+    /// Load, save and ring are the webhook's; then the instance that answered it loads to claim.
+    const CLAIMS: usize = 3;
     story(async |world| {
         let purchase = active(world).await;
         let operation = act(world, &purchase, &Deed::ChangePlan("gold".to_owned()));
-        let rule = json!({ "operation": "update-operation", "times": 1, "answer": "drop", "effect": "done" });
-        world.faults(json!({ "rules": [rule] })).await;
+        assert_eq!(notify(world, &told(&purchase.id, "unheard-of", "Renew")).await.status, 200, "the keys are here");
+        world.idle().await;
+        world.dev.mishaps.plan(CLAIMS, Mishap::Refused);
         assert_eq!(notify(world, &told(&purchase.id, &operation, "ChangePlan")).await.status, 200);
+        world.idle().await;
+        assert_eq!(world.calls(&purchase.id, "update-operation").await, 0, "left to the bell");
+        let rules = json!([
+            { "operation": "update-operation", "times": 1, "answer": "drop", "effect": "done" },
+            { "operation": "get-operation", "times": 1, "answer": "503" },
+        ]);
+        world.faults(json!({ "rules": rules })).await;
         world.settle().await;
         assert_eq!(world.calls(&purchase.id, "update-operation").await, 1);
         assert_eq!(record(world, &purchase).await.known.plan_id, "gold");
@@ -404,6 +414,23 @@ async fn a_notice_that_comes_after_the_ten_seconds_finds_the_change_made() {
         assert_eq!(notify(world, &told(&purchase.id, &operation, "ChangeQuantity")).await.status, 200);
         assert_eq!(record(world, &purchase).await.known.quantity, Some(8), "read at once");
         assert_eq!(world.calls(&purchase.id, "update-operation").await, 0, "too late to answer");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_subscription_that_we_never_saw_cannot_be_saved_unread() {
+    story(async |world| {
+        world.dev.simulator.pause_webhooks(true);
+        let purchase =
+            world.purchase(json!({ "offerId": "contoso-offer", "planId": "bronze", "autoActivate": true })).await;
+        let body = told(&purchase.id, "6f0c0d6e-0000-4000-8000-000000000003", "Subscribe");
+        world.faults(json!({ "rules": [{ "operation": "get-subscription", "times": 1, "answer": "503" }] })).await;
+        let answer = notify(world, &body).await;
+        assert_eq!((answer.status, answer.code.as_str()), (503, "marketplace_unavailable"));
+        assert!(world.records().await.is_empty());
+        assert_eq!(notify(world, &body).await.status, 200, "Microsoft comes again");
+        assert_eq!(record(world, &purchase).await.known.status, Status::Subscribed);
     })
     .await;
 }
