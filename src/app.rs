@@ -190,7 +190,10 @@ impl App {
 
     /// Records an event on an existing record, then rings for what has become due. Not for [`Event::Read`]: a snapshot
     /// must be read again after a lost race, which [`App::learn`] and [`App::settle`] do.
-    pub async fn record(&self, id: &SubscriptionId, event: Event) -> Result<Recorded, Fault> {
+    ///
+    /// `person` is whom the publisher's software names as acting; the history keeps it.
+    pub async fn record(&self, id: &SubscriptionId, event: Event, person: Option<&str>) -> Result<Recorded, Fault> {
+        note_subscription(id);
         for _ in 0..SAVE_TRIES {
             let Some(stored) = self.store.load(id).await? else {
                 return Err(Fault::new(Code::UnknownSubscription, format!("no record of {id}")));
@@ -202,6 +205,7 @@ impl App {
                 Applied::Refused(refusal) => return Ok(Recorded::Refused(refusal)),
                 Applied::Changed { rings } => rings,
             };
+            subscription.history.name(told, person);
             if self.save(&subscription, Some(&stored.etag), told, &rings).await? {
                 return Ok(Recorded::Saved { subscription, rings });
             }
@@ -385,6 +389,7 @@ fn note_subscription(id: &SubscriptionId) {
     tracing::Span::current().record("subscription_id", tracing::field::display(id));
 }
 
-fn contended(id: &SubscriptionId) -> Fault {
+/// What a caller hears whose saves all lost their race.
+pub fn contended(id: &SubscriptionId) -> Fault {
     Fault::passing(Code::Contended, format!("{SAVE_TRIES} saves of {id} lost their race"))
 }

@@ -36,12 +36,7 @@ pub enum Event {
         as_answered: bool,
     },
     /// The publisher orders something of Microsoft.
-    Ordered {
-        /// What.
-        wanted: Wanted,
-        /// The person whom the caller named.
-        person: Option<String>,
-    },
+    Ordered(Wanted),
     /// Somebody starts to work on the duty.
     Claimed(DutyId),
     /// Microsoft received the request of this duty.
@@ -82,8 +77,6 @@ pub enum Event {
         duty: DutyId,
         /// The operator's reason.
         why: String,
-        /// The person whom the caller named.
-        person: Option<String>,
     },
     /// A duty is taken up again before its time, or after it failed.
     Retried {

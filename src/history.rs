@@ -168,12 +168,6 @@ impl Entry {
         Self { to: Some(to.into()), ..self }
     }
 
-    /// The person whom the caller named.
-    #[must_use]
-    pub fn named(self, person: Option<String>) -> Self {
-        Self { person: person.map(|person| person.chars().take(PERSON_LENGTH).collect()), ..self }
-    }
-
     /// The reason.
     #[must_use]
     pub fn because(self, why: Option<String>) -> Self {
@@ -191,6 +185,16 @@ impl History {
     pub fn since(&self, total: usize) -> &[Entry] {
         let new = self.total().saturating_sub(total).min(self.entries.len());
         &self.entries[self.entries.len() - new..]
+    }
+
+    /// Names the person whom the publisher's software names as acting, in the entries after the first `total`, but for
+    /// what Microsoft did.
+    pub(crate) fn name(&mut self, total: usize, person: Option<&str>) {
+        let new = self.since(total).len();
+        let person: Option<String> = person.map(|person| person.chars().take(PERSON_LENGTH).collect());
+        for entry in self.entries.iter_mut().rev().take(new).filter(|entry| entry.by != Actor::Marketplace) {
+            entry.person.clone_from(&person);
+        }
     }
 
     /// Adds an entry; the oldest makes room for it.

@@ -136,7 +136,7 @@ impl Subscription {
             Event::Noticed(notice) => self.noticed(&notice, now),
             Event::Decided { notice, verdict, why } => self.decided(&notice, verdict, why, now),
             Event::Closed { operation, outcome, as_answered } => self.closed(&operation, &outcome, as_answered, now),
-            Event::Ordered { wanted, person } => self.order(wanted, person, now),
+            Event::Ordered(wanted) => self.order(wanted, now),
             Event::Claimed(duty) => self.on_duty(&duty, |duty, _| duty.claim(now)),
             Event::Accepted { duty, operation, location } => self.accept(&duty, operation, location, now),
             Event::Deferred { duty, why, after } => self.defer(&duty, &why, after, now),
@@ -144,7 +144,7 @@ impl Subscription {
             Event::Impossible { duty, why } => {
                 self.leave(&duty, Actor::Marketplace, Happening::DutyImpossible, Some(why), now)
             }
-            Event::Ended { duty, why, person } => self.end(&duty, why, person, now),
+            Event::Ended { duty, why } => self.leave(&duty, Actor::Publisher, Happening::DutyEnded, Some(why), now),
             Event::Retried { duty, by } => self.retry(&duty, by, now),
             Event::Repaired { why } => {
                 self.history.note(Entry::new(Actor::Program, Happening::Repaired, now).because(Some(why)));
@@ -209,7 +209,7 @@ impl Subscription {
     }
 
     /// Takes on what the publisher orders, where Microsoft could allow it.
-    fn order(&mut self, wanted: Wanted, person: Option<String>, now: OffsetDateTime) -> Applied {
+    fn order(&mut self, wanted: Wanted, now: OffsetDateTime) -> Applied {
         let (kind, allowed) = match wanted {
             Wanted::Cancellation => (Kind::Cancel, self.known.allows("Delete")),
             Wanted::Plan(_) | Wanted::Quantity(_) => (Kind::Change, self.known.allows("Update")),
@@ -228,8 +228,7 @@ impl Subscription {
         if let Some(refusal) = refusal {
             return Applied::Refused(refusal);
         }
-        let entry = Entry::new(Actor::Publisher, Happening::Ordered, now).about(wanted.to_string());
-        self.history.note(entry.named(person));
+        self.history.note(Entry::new(Actor::Publisher, Happening::Ordered, now).about(wanted.to_string()));
         let task = match wanted {
             Wanted::Cancellation => Task::Cancel { sent: None },
             wanted => Task::Change { wanted, from: self.known.terms(), sent: None },

@@ -24,7 +24,7 @@ pub async fn run(app: &App, request: &Request, now: OffsetDateTime) -> Result<An
     };
     app.sessions.check_form(&session, &id, request.form("form_token").as_deref().unwrap_or_default(), now)?;
     arrival::at_subscription(app, &session.person, &id).await?;
-    let rings = match app.record(&id, Event::Confirmed(Actor::Buyer)).await? {
+    let rings = match app.record(&id, Event::Confirmed(Actor::Buyer), None).await? {
         Recorded::Saved { rings, .. } => rings,
         Recorded::Known(_) => Vec::new(),
         Recorded::Refused(refusal) => return Err(arrival::refused(&id, refusal).into()),

@@ -48,15 +48,6 @@ impl Subscription {
         applied
     }
 
-    pub(super) fn end(&mut self, id: &DutyId, why: String, person: Option<String>, now: OffsetDateTime) -> Applied {
-        let Some(duty) = self.take(id) else {
-            return Applied::Refused(Refusal::NoSuchDuty);
-        };
-        let entry = Entry::new(Actor::Publisher, Happening::DutyEnded, now).about(told(&duty));
-        self.history.note(entry.because(Some(why)).named(person));
-        Applied::quietly()
-    }
-
     /// Changes an open duty, or refuses where there is none.
     pub(super) fn on_duty(&mut self, id: &DutyId, change: impl FnOnce(&mut Duty, &SubscriptionId)) -> Applied {
         match self.duties.iter_mut().find(|duty| duty.task.id() == *id) {
@@ -68,7 +59,8 @@ impl Subscription {
         }
     }
 
-    /// Takes a duty off the record because the other side shows it done, or proves it impossible.
+    /// Takes a duty off the record, by one of the three exits: the other side shows it done, proves it impossible, or an
+    /// operator ends it.
     pub(super) fn leave(
         &mut self,
         id: &DutyId,

@@ -285,8 +285,8 @@ async fn a_difference_that_a_duty_awaits_ends_the_duty_and_is_no_repair() {
         assert_eq!(reason(&record), None);
 
         // A duty accounts for its own effect only: this suspension is nobody's order.
-        let ordered = Event::Ordered { wanted: Wanted::Quantity(6), person: None };
-        world.dev.app.record(&purchase.id, ordered).await.unwrap();
+        let ordered = Event::Ordered(Wanted::Quantity(6));
+        world.dev.app.record(&purchase.id, ordered, None).await.unwrap();
         deed(world, &purchase.id, "suspend", json!({})).await;
         let report = hourly(world).await;
         assert_eq!(report.repaired.first[0].1, "reconciliation: status Subscribed -> Suspended", "{report:?}");

@@ -114,7 +114,7 @@ fn every_other_event_in_every_status() {
         (Event::Deferred { duty: duty(), why: why(), after: None }, "changed open"),
         (Event::Done { duty: duty(), why: None }, "changed -"),
         (Event::Impossible { duty: duty(), why: why() }, "changed -"),
-        (Event::Ended { duty: duty(), why: why(), person: None }, "changed -"),
+        (Event::Ended { duty: duty(), why: why() }, "changed -"),
         (Event::Retried { duty: duty(), by: Actor::Publisher }, "rings open"),
     ];
     for status in WORDS {

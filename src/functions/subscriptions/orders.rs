@@ -5,14 +5,12 @@ use serde_json::json;
 
 use super::super::{Answer, Then};
 use super::{Stop, answer, serving, shown};
-use crate::app::{App, SAVE_TRIES};
+use crate::app::{App, Recorded};
 use crate::arrival;
 use crate::bell::Doorbell;
 use crate::duty::{DutyId, Kind, Queue, Wanted};
-use crate::error::{Code, Fault};
 use crate::history::Actor;
-use crate::store::Stored;
-use crate::subscription::{Applied, Event, Refusal, Subscription, SubscriptionId};
+use crate::subscription::{Event, Refusal, Subscription, SubscriptionId};
 use crate::web::Reply;
 
 /// The record after an order, and the queues of the duties that have become due by it.
@@ -29,7 +27,7 @@ pub(super) async fn order(
     person: Option<String>,
 ) -> Result<Answer, Stop> {
     let kind = if wanted == Wanted::Cancellation { Kind::Cancel } else { Kind::Change };
-    let ordered = record(app, id, &Event::Ordered { wanted, person: person.clone() }, person.as_deref()).await?;
+    let ordered = record(app, id, Event::Ordered(wanted), person.as_deref()).await?;
     Ok(accepted(ordered, &kind.into()))
 }
 
@@ -40,7 +38,7 @@ pub(super) async fn cancel(app: &App, id: &SubscriptionId, person: Option<String
 
 /// The activation, without waiting for the buyer. Ordered twice it is one order.
 pub(super) async fn activate(app: &App, id: &SubscriptionId, person: Option<String>) -> Result<Answer, Stop> {
-    let ordered = record(app, id, &Event::Confirmed(Actor::Publisher), person.as_deref()).await?;
+    let ordered = record(app, id, Event::Confirmed(Actor::Publisher), person.as_deref()).await?;
     if ordered.subscription.duty(Kind::Activate).is_none() {
         return Err(arrival::refused(id, Refusal::AsOrdered).into());
     }
@@ -55,7 +53,7 @@ pub(super) async fn retry(
     person: Option<String>,
 ) -> Result<Answer, Stop> {
     let event = Event::Retried { duty: duty.clone(), by: Actor::Publisher };
-    Ok(accepted(record(app, id, &event, person.as_deref()).await?, &duty))
+    Ok(accepted(record(app, id, event, person.as_deref()).await?, &duty))
 }
 
 /// The end of a duty, whatever the other side shows.
@@ -66,8 +64,8 @@ pub(super) async fn end(
     why: String,
     person: Option<String>,
 ) -> Result<Reply, Stop> {
-    let event = Event::Ended { duty, why, person: person.clone() };
-    let ordered = record(app, id, &event, person.as_deref()).await?;
+    let event = Event::Ended { duty, why };
+    let ordered = record(app, id, event, person.as_deref()).await?;
     Ok(answer(&shown::subscription(&ordered.subscription)))
 }
 
@@ -84,41 +82,11 @@ fn accepted(ordered: Ordered, duty: &DutyId) -> Answer {
     }
 }
 
-/// As [`App::record`], with the person named in what the event adds to the history: not every event carries one.
-async fn record(app: &App, id: &SubscriptionId, event: &Event, person: Option<&str>) -> Result<Ordered, Stop> {
-    for _ in 0..SAVE_TRIES {
-        let Stored { mut subscription, etag } = load(app, id).await?;
-        let told = subscription.history.total();
-        let rings = match subscription.apply(event.clone(), app.clock.now()) {
-            Applied::Unchanged => return Ok(Ordered { subscription, rings: Vec::new() }),
-            Applied::Refused(refusal) => return Err(arrival::refused(id, refusal).into()),
-            Applied::Changed { rings } => rings,
-        };
-        name(&mut subscription, told, person);
-        if app.save(&subscription, Some(&etag), told, &rings).await? {
-            return Ok(Ordered { subscription, rings });
-        }
+async fn record(app: &App, id: &SubscriptionId, event: Event, person: Option<&str>) -> Result<Ordered, Stop> {
+    serving(app, id, &app.subscription(id).await?.known.offer_id)?;
+    match app.record(id, event, person).await? {
+        Recorded::Saved { subscription, rings } => Ok(Ordered { subscription, rings }),
+        Recorded::Known(subscription) => Ok(Ordered { subscription, rings: Vec::new() }),
+        Recorded::Refused(refusal) => Err(arrival::refused(id, refusal).into()),
     }
-    Err(contended(id).into())
-}
-
-async fn load(app: &App, id: &SubscriptionId) -> Result<Stored, Stop> {
-    tracing::Span::current().record("subscription_id", tracing::field::display(id));
-    let stored = app.store.load(id).await?;
-    let stored = stored.ok_or_else(|| Fault::new(Code::UnknownSubscription, format!("no record of {id}")))?;
-    serving(app, id, &stored.subscription.known.offer_id)?;
-    Ok(stored)
-}
-
-/// Names the person in what came to the history after the first `told` entries, but for what Microsoft did.
-pub(super) fn name(subscription: &mut Subscription, told: usize, person: Option<&str>) {
-    let new = subscription.history.since(told).len();
-    let theirs = subscription.history.entries.iter_mut().rev().take(new).filter(|entry| entry.by != Actor::Marketplace);
-    for entry in theirs {
-        entry.person = person.map(str::to_owned);
-    }
-}
-
-pub(super) fn contended(id: &SubscriptionId) -> Fault {
-    Fault::passing(Code::Contended, format!("{SAVE_TRIES} saves of {id} lost their race"))
 }

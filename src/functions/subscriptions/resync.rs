@@ -4,9 +4,8 @@ use serde_json::json;
 use time::OffsetDateTime;
 
 use super::input::Objection;
-use super::orders::{contended, name};
 use super::{Stop, answer, serving, shown};
-use crate::app::{App, SAVE_TRIES};
+use crate::app::{App, SAVE_TRIES, contended};
 use crate::duty::{ERROR_LENGTH, Kind};
 use crate::error::Code;
 use crate::history::Actor;
@@ -34,7 +33,7 @@ pub(super) async fn run(app: &App, id: &SubscriptionId, person: Option<String>) 
                 (after, Some(etag), before.history.total(), differences)
             }
         };
-        name(&mut subscription, told, person.as_deref());
+        subscription.history.name(told, person.as_deref());
         if app.save(&subscription, etag.as_ref(), told, &[]).await? {
             let created = etag.is_none();
             let subscription = shown::subscription(&subscription);

@@ -85,7 +85,7 @@ async fn a_duty_about_an_operation_is_named_with_it() {
             let id = silver(world).await;
             let notice = Notice { operation: OperationId::parse(operation), action: "ChangePlan".to_owned() };
             let event = Event::Decided { notice, verdict: Verdict::Failure, why: None };
-            world.dev.app.record(&id, event).await.unwrap();
+            world.dev.app.record(&id, event, None).await.unwrap();
             let publisher = Publisher::new(world);
             let other = format!("/{id}/duties/acknowledge{colon}00000000-0000-0000-0000-000000000000/end");
             let body = json!({ "reason": "Microsoft's support closed it." }).to_string();

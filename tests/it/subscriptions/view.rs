@@ -163,7 +163,7 @@ async fn what_was_answered_to_an_operation_is_shown() {
     let operation = OperationId::parse("4c1f7c0b-1a34-4a59-b7f2-91a7a3f2c0de").unwrap();
     let notice = Notice { operation: Some(operation.clone()), action: "ChangePlan".to_owned() };
     let event = Event::Decided { notice, verdict: Verdict::Failure, why: Some("not for sale".to_owned()) };
-    world.dev.app.record(&id, event).await.unwrap();
+    world.dev.app.record(&id, event, None).await.unwrap();
     let publisher = Publisher::new(&world);
     let answered = json!([{ "operationId": operation.as_str(), "verdict": "Failure", "at": "2026-11-20T09:00:00Z" }]);
     for (path, key) in [(format!("/{id}"), "answered"), (format!("/{id}/operations"), "answered")] {
