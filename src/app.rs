@@ -385,7 +385,7 @@ fn log_history(subscription: &Subscription, told: usize) {
 }
 
 /// Puts the subscription into the log lines of this invocation.
-fn note_subscription(id: &SubscriptionId) {
+pub fn note_subscription(id: &SubscriptionId) {
     tracing::Span::current().record("subscription_id", tracing::field::display(id));
 }
 

@@ -223,7 +223,7 @@ impl Code {
             | Self::MarketplaceRefused
             | Self::MarketplaceIdentity
             | Self::MarketplaceUnreadable => "The marketplace cannot answer at the moment. Try again later.",
-            Self::EntraUnavailable => "Sign-in is not available at the moment. Try again later.",
+            Self::EntraUnavailable => "Entra cannot be reached at the moment. Try again later.",
             Self::StoreUnavailable | Self::QueueUnavailable | Self::Contended => {
                 "The request could not be saved. Try again later."
             }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use time::OffsetDateTime;
 
 use super::{Answer, Refused, Then};
-use crate::app::{App, SAVE_TRIES};
+use crate::app::{App, SAVE_TRIES, note_subscription};
 use crate::arrival;
 use crate::bell::Doorbell;
 use crate::duty::{Queue, Verdict};
@@ -50,6 +50,7 @@ async fn take_in(app: &App, request: &Request, now: OffsetDateTime) -> Result<An
         |_| Fault::passing(Code::EntraUnavailable, "the keys of Microsoft's callers could not be had in time"),
     )??;
     let notification = Notification::read(&request.body)?;
+    note_subscription(&notification.subscription_id);
     if let Action::Other(word) = &notification.action {
         let word: String = word.chars().filter(char::is_ascii_alphanumeric).take(ACTION_LENGTH).collect();
         tracing::error!(action = word, "Microsoft sent an action that this version does not know; it is on the record");

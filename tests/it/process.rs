@@ -90,6 +90,17 @@ async fn a_purchase_by_curl_alone_and_a_log_without_personal_data() {
     assert!(said.contains("here: Subscribed, at the marketplace: Subscribed"), "{said}");
     let subscription = said.split("subscription ").nth(1).unwrap().split_whitespace().next().unwrap().to_owned();
 
+    let suspend = format!("{}/simulator/subscriptions/{subscription}/suspend", dev.simulator);
+    let asked = reqwest::Client::new().post(suspend).json(&serde_json::json!({})).send().await.unwrap();
+    assert_eq!(asked.status(), 202);
+    let theirs = format!("{}/simulator/subscriptions/{subscription}", dev.simulator);
+    let answered = async {
+        while reqwest::get(&theirs).await.unwrap().json::<Value>().await.unwrap()["deliveries"][0]["status"] != 200 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, answered).await.expect("the webhook is answered");
+
     let (text, lines) = dev.log().await;
     for secret in ["fabrikam.example", "Bea", "Baker", "eyJ", "__Host-", "simulator-secret", "Bearer", "token="] {
         assert!(!text.contains(secret), "{secret} is in the log:\n{text}");
@@ -99,8 +110,10 @@ async fn a_purchase_by_curl_alone_and_a_log_without_personal_data() {
         let told = told.unwrap_or_else(|| panic!("no line of {function} in:\n{text}"));
         assert!(told["span"]["invocation_id"].as_str().is_some_and(|id| id.len() == 36), "{told}");
     }
-    let confirm = lines.iter().find(|line| line["span"]["function"] == "confirm" && line["duration_ms"].is_u64());
-    assert_eq!(confirm.unwrap()["span"]["subscription_id"], subscription.as_str());
+    for function in ["confirm", "webhook"] {
+        let told = lines.iter().find(|line| line["span"]["function"] == function && line["message"] == "answered");
+        assert_eq!(told.unwrap()["span"]["subscription_id"], subscription.as_str(), "{function}");
+    }
     let call = lines.iter().find(|line| line["operation"] == "activate").expect("the call to Microsoft is logged");
     assert!(call["request_id"].is_string() && call["correlation_id"] == call["span"]["invocation_id"], "{call}");
 }
@@ -131,9 +144,12 @@ async fn the_log_says_why_somebody_was_refused_and_nothing_of_who_it_was() {
     assert_eq!(buyer.confirm_with(&page, &[("sec-fetch-site", "cross-site")]).await.status, 403);
     let large = http.post(url("/api/confirm")).body("x".repeat(10_000_000)).send().await.unwrap();
     assert_eq!(large.status(), 413);
+    let unsigned =
+        http.post(url("/api/webhook")).bearer_auth("eyJhbGciOiJub25lIn0.e30.").body("{}").send().await.unwrap();
+    assert_eq!(unsigned.status(), 401);
 
     let (log, lines) = dev.log().await;
-    for code in ["wrong_person", "token_refused", "signin_failed", "forged_form", "body_too_large"] {
+    for code in ["wrong_person", "token_refused", "signin_failed", "forged_form", "body_too_large", "caller_refused"] {
         let told = lines.iter().find(|line| line["code"] == code);
         let message = told.unwrap_or_else(|| panic!("no line with {code} in:\n{log}"))["message"].as_str().unwrap();
         assert!(message.starts_with("refused: ") && message.len() > 30, "{code}: {message}");

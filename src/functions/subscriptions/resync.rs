@@ -5,7 +5,7 @@ use time::OffsetDateTime;
 
 use super::input::Objection;
 use super::{Stop, answer, serving, shown};
-use crate::app::{App, SAVE_TRIES, contended};
+use crate::app::{App, SAVE_TRIES, contended, note_subscription};
 use crate::duty::{ERROR_LENGTH, Kind};
 use crate::error::Code;
 use crate::history::Actor;
@@ -17,7 +17,7 @@ use crate::web::Reply;
 /// Reads Microsoft after the record was loaded, again after each lost race, and records what it says. A subscription of a
 /// served offer that we never heard of gets its record.
 pub(super) async fn run(app: &App, id: &SubscriptionId, person: Option<String>) -> Result<Reply, Stop> {
-    tracing::Span::current().record("subscription_id", tracing::field::display(id));
+    note_subscription(id);
     for _ in 0..SAVE_TRIES {
         let stored = app.store.load(id).await?;
         if let Some(stored) = &stored {
