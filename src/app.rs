@@ -28,8 +28,8 @@ use crate::subscription::{Applied, Event, Refusal, Snapshot, Subscription, Subsc
 /// five in a row leaves the duty to its next bell.
 pub const SAVE_TRIES: u32 = 5;
 
-/// How many duties one process tries at once after its answers. Above it the bell alone does the work: what matters is
-/// saved, and this is only the faster way.
+/// How much work one process does at once after its answers, in duties tried and passes begun. Above it the bell or the
+/// timer alone does it: what matters is saved, and this is only the faster way.
 pub const AFTERWARDS_LIMIT: usize = 32;
 
 /// Everything a function can reach. Clones are cheap and share everything.
@@ -53,7 +53,7 @@ pub struct App {
     pub sessions: Sessions,
     /// What buyers read.
     pub pages: Pages,
-    /// Room for duties that this process tries at once, after the answer that added them.
+    /// Room for the work that this process does after its answers.
     pub afterwards: Arc<Semaphore>,
 }
 

@@ -23,6 +23,7 @@ use crate::error::{Code, Fault};
 use crate::host::Envelope;
 use crate::pages::Trouble;
 use crate::problem::Problem;
+use crate::subscription::SubscriptionId;
 use crate::web::{Reply, Request};
 
 /// The name of the binding in every queue function's `function.json`.
@@ -62,12 +63,12 @@ pub enum Trigger {
     Timer,
 }
 
-/// What an HTTP function answers, and what its instance tries at once after the answer is sent.
+/// What an HTTP function answers, and what its instance does at once after the answer is sent.
 #[derive(Clone, Debug)]
 pub struct Answer {
     /// The answer.
     pub reply: Reply,
-    /// What the instance does at once, after the answer is sent.
+    /// The work after it.
     pub then: Vec<Then>,
 }
 
@@ -188,7 +189,7 @@ pub async fn triggered(app: &App, function: Function, body: &[u8], now: OffsetDa
 pub async fn follow_up(app: &App, then: &Then) -> Result<(), Fault> {
     match then {
         Then::Discharge(doorbell) => discharge(app, doorbell).await,
-        Then::Reconcile => reconcile::run(app, app.clock.now()).await.map(|_| ()),
+        Then::Reconcile => reconcile::run(app, app.clock.now()).await.map(drop),
     }
 }
 
@@ -217,6 +218,14 @@ pub fn refuse(app: &App, function: Function, invocation_id: &str, refused: Refus
 /// A refusal as JSON, in the code's own words.
 pub fn problem(code: Code, reference: &str) -> Reply {
     Problem { code, detail: None, reference: reference.to_owned() }.reply()
+}
+
+impl Answer {
+    /// An answer, and after it an attempt at the duties for which the subscription's bells `rings` are set.
+    pub fn and_discharge(reply: Reply, id: &SubscriptionId, rings: &[Queue]) -> Self {
+        let doorbells = rings.iter().map(|queue| Doorbell { queue: *queue, subscription: id.clone() });
+        Self { reply, then: doorbells.map(Then::Discharge).collect() }
+    }
 }
 
 impl From<Reply> for Answer {

@@ -208,8 +208,8 @@ async fn host_door(app: App, incoming: Incoming) -> Reply {
     }
 }
 
-/// Tries the duties that a function has just added, after its answer: on a warm instance a buyer sees the result in a
-/// second, where a cold queue function may need a minute to start.
+/// Does the work that a function left for after its answer: on a warm instance a buyer sees the result in a second, where
+/// a cold queue function may need a minute to start.
 fn afterwards(app: &App, then: Vec<Then>, span: &Span) {
     for then in then {
         let Ok(permit) = app.afterwards.clone().try_acquire_owned() else {

@@ -87,11 +87,13 @@ impl Order {
 
     /// Follows an order that Microsoft received to its end.
     async fn follow(&self, app: &App, id: &SubscriptionId, sent: &Sent) -> Attempt {
+        // Without an operation to follow, the subscription alone tells.
+        let unseen = "Microsoft received the order and does not show it yet";
         let location = sent.location.as_deref().and_then(|location| Url::parse(location).ok());
         let operation = match (location, &sent.operation) {
             (Some(location), _) => app.marketplace.follow(&location).await,
             (None, Some(operation)) => app.marketplace.get_operation(id, operation.as_str()).await,
-            (None, None) => return self.look(app, id).await,
+            (None, None) => return self.look(app, id, unseen).await,
         };
         match operation {
             Ok(operation) if operation.status.is_ended() => self.ended(app, id, &operation).await,
@@ -99,7 +101,7 @@ impl Order {
                 let why = format!("Microsoft shows the operation as {}", operation.status.as_str());
                 Attempt::in_vain(Otherwise::Wait { why, after: Some(POLL) })
             }
-            Err(error) if error.kind == CallErrorKind::NotFound => self.look(app, id).await,
+            Err(error) if error.kind == CallErrorKind::NotFound => self.look(app, id, unseen).await,
             Err(error) => Attempt::in_vain(Otherwise::after(&error)),
         }
     }
@@ -108,24 +110,16 @@ impl Order {
         if operation.status != OperationStatus::Succeeded {
             return self.refused(app, id, format!("Microsoft ended the order as {}", operation.status.as_str())).await;
         }
-        match app.marketplace.get_subscription(id).await {
-            Ok(known) if self.is_shown_by(&known) => shown(known),
-            Ok(known) if self.was_overtaken(&known) => self.superseded(known),
-            Ok(known) => {
-                let why = "Microsoft ended the operation and does not show what was ordered yet".to_owned();
-                Attempt::showing(known, Otherwise::Wait { why, after: Some(POLL) })
-            }
-            Err(error) => Attempt::in_vain(Otherwise::after(&error)),
-        }
+        self.look(app, id, "Microsoft ended the operation and does not show what was ordered yet").await
     }
 
-    /// Without an operation to follow, the subscription alone tells.
-    async fn look(&self, app: &App, id: &SubscriptionId) -> Attempt {
+    /// What the subscription shows of an order that Microsoft received. While it shows nothing, `unseen` says why to wait.
+    async fn look(&self, app: &App, id: &SubscriptionId, unseen: &str) -> Attempt {
         match app.marketplace.get_subscription(id).await {
             Ok(known) if self.is_shown_by(&known) => shown(known),
             Ok(known) if self.was_overtaken(&known) => self.superseded(known),
             Ok(known) => {
-                let why = "Microsoft received the order and does not show it yet".to_owned();
+                let why = unseen.to_owned();
                 Attempt::showing(known, Otherwise::Wait { why, after: Some(POLL) })
             }
             Err(error) => Attempt::in_vain(Otherwise::after(&error)),

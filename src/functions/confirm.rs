@@ -2,10 +2,9 @@
 
 use time::OffsetDateTime;
 
-use super::{Answer, Refused, Then};
+use super::{Answer, Refused};
 use crate::app::{App, Recorded};
 use crate::arrival::{self, landing_path};
-use crate::bell::Doorbell;
 use crate::error::{Code, Fault};
 use crate::history::Actor;
 use crate::session::{self, Destination};
@@ -29,6 +28,6 @@ pub async fn run(app: &App, request: &Request, now: OffsetDateTime) -> Result<An
         Recorded::Known(_) => Vec::new(),
         Recorded::Refused(refusal) => return Err(arrival::refused(&id, refusal).into()),
     };
-    let then = rings.into_iter().map(|queue| Then::Discharge(Doorbell { queue, subscription: id.clone() })).collect();
-    Ok(Answer { reply: Reply::see_other(landing_path(&id)).with("cache-control", "no-store"), then })
+    let reply = Reply::see_other(landing_path(&id)).with("cache-control", "no-store");
+    Ok(Answer::and_discharge(reply, &id, &rings))
 }

@@ -7,10 +7,9 @@ use std::time::Duration;
 
 use time::OffsetDateTime;
 
-use super::{Answer, Refused, Then};
-use crate::app::{App, SAVE_TRIES, note_subscription};
+use super::{Answer, Refused};
+use crate::app::{App, SAVE_TRIES, contended, note_subscription};
 use crate::arrival;
-use crate::bell::Doorbell;
 use crate::duty::{Queue, Verdict};
 use crate::error::{Code, Fault};
 use crate::history::Actor;
@@ -68,10 +67,7 @@ async fn take_in(app: &App, request: &Request, now: OffsetDateTime) -> Result<An
             return outcome.answer;
         }
     }
-    Err(Fault::passing(
-        Code::Contended,
-        format!("{SAVE_TRIES} saves of {} lost their race", notification.subscription_id),
-    ))
+    Err(contended(&notification.subscription_id))
 }
 
 /// What Microsoft shows, read after the record was loaded.
@@ -190,9 +186,7 @@ fn answer(subscription: &Subscription, notice: &Notice, must_wait: bool, rings: 
         }
         Some(Verdict::Success) | None => accepted(),
     };
-    let then =
-        rings.iter().map(|queue| Then::Discharge(Doorbell { queue: *queue, subscription: id.clone() })).collect();
-    Ok(Answer { reply, then })
+    Ok(Answer::and_discharge(reply, id, rings))
 }
 
 fn accepted() -> Reply {

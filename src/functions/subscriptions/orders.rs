@@ -3,11 +3,10 @@
 
 use serde_json::json;
 
-use super::super::{Answer, Then};
+use super::super::Answer;
 use super::{Stop, answer, serving, shown};
 use crate::app::{App, Recorded};
 use crate::arrival;
-use crate::bell::Doorbell;
 use crate::duty::{DutyId, Kind, Queue, Wanted};
 use crate::history::Actor;
 use crate::subscription::{Event, Refusal, Subscription, SubscriptionId};
@@ -76,10 +75,7 @@ fn accepted(ordered: Ordered, duty: &DutyId) -> Answer {
     let body = json!({ "subscription": shown::subscription(&subscription), "duty": duty.to_string() });
     let reply =
         Reply::json(202, &body).with("location", format!("/api/subscriptions/{id}")).with("cache-control", "no-store");
-    Answer {
-        reply,
-        then: rings.into_iter().map(|queue| Then::Discharge(Doorbell { queue, subscription: id.clone() })).collect(),
-    }
+    Answer::and_discharge(reply, id, &rings)
 }
 
 async fn record(app: &App, id: &SubscriptionId, event: Event, person: Option<&str>) -> Result<Ordered, Stop> {
