@@ -6,6 +6,7 @@ pub mod bell;
 pub mod clock;
 pub mod deadline;
 pub mod dev;
+pub mod difference;
 pub mod duty;
 pub mod entra;
 pub mod error;

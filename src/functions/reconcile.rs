@@ -5,7 +5,6 @@
 //! again those that have not been read for long, which finds what the list does not contain, and announces deadlines.
 //! Where the pass stands is kept after every page, so that a run that is cut off is gone on with by the next one.
 
-mod compare;
 mod pass;
 mod repair;
 mod report;

@@ -2,8 +2,8 @@
 
 use time::OffsetDateTime;
 
-use super::compare::{differences, is_awaited};
 use crate::app::{App, SAVE_TRIES};
+use crate::difference::{differences, is_awaited, reason};
 use crate::error::{Code, Fault};
 use crate::history::Actor;
 use crate::marketplace::{CallError, CallErrorKind};
@@ -12,9 +12,6 @@ use crate::subscription::{Applied, Event, Snapshot, Subscription, SubscriptionId
 
 /// Why a record was made that no buyer and no webhook had brought.
 const UNHEARD_OF: &str = "reconciliation: Microsoft lists it, and nobody had told of it";
-
-/// The longest reason, in characters: five differences of ordinary length, and small in a table column.
-const REASON_LENGTH: usize = 300;
 
 /// How to look at subscriptions in this run.
 #[derive(Clone, Copy)]
@@ -127,7 +124,7 @@ impl Repair<'_> {
 /// Applies what was read after the record was loaded. Answers what that was, and whether there is anything to save.
 fn apply(record: &mut Subscription, read: &Snapshot, hinted: bool, now: OffsetDateTime) -> (Found, bool) {
     let differences = differences(&record.known, read);
-    let awaited = is_awaited(record, &differences, read);
+    let awaited = differences.iter().all(|difference| is_awaited(record, difference, read));
     if record.apply(Event::Read(Box::new(read.clone())), now) == Applied::Unchanged {
         return (Found::Unconfirmed, false);
     }
@@ -138,9 +135,7 @@ fn apply(record: &mut Subscription, read: &Snapshot, hinted: bool, now: OffsetDa
     } else if awaited {
         Found::Awaited
     } else {
-        let differences: Vec<String> = differences.iter().map(ToString::to_string).collect();
-        let why = format!("reconciliation: {}", differences.join(", "));
-        let why: String = why.chars().take(REASON_LENGTH).collect();
+        let why = reason("reconciliation", &differences);
         record.apply(Event::Repaired { why: why.clone() }, now);
         Found::Repaired(why)
     };

@@ -7,9 +7,12 @@ use time::OffsetDateTime;
 use crate::duty::{Task, Verdict};
 use crate::subscription::{Snapshot, Status, Subscription};
 
-/// One difference.
+/// The longest reason, in characters: five differences of ordinary length, and small in a table column.
+const REASON_LENGTH: usize = 300;
+
+/// One difference, shown as the history and the log tell it: `plan bronze -> silver`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Difference {
+pub struct Difference {
     what: What,
     from: String,
     to: String,
@@ -26,7 +29,7 @@ enum What {
 }
 
 /// What `new` shows otherwise than `old`. The list and Get Subscription show all of it.
-pub(super) fn differences(old: &Snapshot, new: &Snapshot) -> Vec<Difference> {
+pub fn differences(old: &Snapshot, new: &Snapshot) -> Vec<Difference> {
     let shown = |of: &Snapshot| {
         [
             (What::Status, of.status.as_str().to_owned()),
@@ -41,16 +44,22 @@ pub(super) fn differences(old: &Snapshot, new: &Snapshot) -> Vec<Difference> {
     differences.filter(|difference| difference.from != difference.to).collect()
 }
 
-/// Whether duties that are still open account for all that Microsoft's new state shows: then no webhook was lost.
-pub(super) fn is_awaited(record: &Subscription, differences: &[Difference], new: &Snapshot) -> bool {
-    let awaits = |what| record.duties.iter().any(|duty| accounts_for(&duty.task, what, new));
-    differences.iter().all(|difference| awaits(difference.what))
+/// Whether duties that are open on the record account for `difference`, in what Microsoft shows now: then no webhook was
+/// lost, and noting it is no repair.
+pub fn is_awaited(record: &Subscription, difference: &Difference, new: &Snapshot) -> bool {
+    record.duties.iter().any(|duty| accounts_for(&duty.task, difference.what, new))
+}
+
+/// Why a record is repaired: what was compared, and in what it differed. The length is bounded for the history's sake.
+pub fn reason(by: &str, differences: &[Difference]) -> String {
+    let differences: Vec<String> = differences.iter().map(ToString::to_string).collect();
+    format!("{by}: {}", differences.join(", ")).chars().take(REASON_LENGTH).collect()
 }
 
 fn accounts_for(task: &Task, what: What, new: &Snapshot) -> bool {
     match (task, what) {
         (Task::Examine { .. }, _) => true,
-        (Task::Activate { .. }, What::Status | What::TermEnd) => new.status == Status::Subscribed,
+        (Task::Activate { .. }, What::Status | What::TermEnd | What::Renewal) => new.status == Status::Subscribed,
         (Task::Cancel { .. }, What::Status | What::TermEnd | What::Seats) => new.status == Status::Unsubscribed,
         (Task::Change { wanted, .. }, What::Plan | What::Seats) => wanted.is_met_by(&new.terms()),
         (Task::Acknowledge { verdict, .. }, What::Plan | What::Seats) => *verdict == Verdict::Success,
