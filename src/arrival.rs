@@ -47,9 +47,7 @@ pub fn landing_path(id: &SubscriptionId) -> String {
 /// [`Code::WrongPerson`] before anything is recorded, and the marketplace's and the store's own.
 pub async fn with_token(app: &App, person: &Person, token: &str) -> Result<Subscription, Fault> {
     let resolved = app.marketplace.resolve(token).await?;
-    if !app.settings.serves(&resolved.snapshot.offer_id) {
-        return Err(foreign(&resolved.id, &resolved.snapshot.offer_id));
-    }
+    serving(app, &resolved.id, &resolved.snapshot.offer_id)?;
     if !person.may_act_for(&resolved.snapshot) {
         return Err(wrong_person(&resolved.id));
     }
@@ -60,20 +58,27 @@ pub async fn with_token(app: &App, person: &Person, token: &str) -> Result<Subsc
 ///
 /// # Errors
 ///
-/// [`Code::UnknownSubscription`] and [`Code::WrongPerson`].
+/// [`Code::UnknownSubscription`], [`Code::ForeignOffer`] and [`Code::WrongPerson`].
 pub async fn at_subscription(app: &App, person: &Person, id: &SubscriptionId) -> Result<Subscription, Fault> {
     let subscription = app.subscription(id).await?;
-    if !app.settings.serves(&subscription.known.offer_id) {
-        return Err(foreign(id, &subscription.known.offer_id));
-    }
+    serving(app, id, &subscription.known.offer_id)?;
     if !person.may_act_for(&subscription.known) {
         return Err(wrong_person(id));
     }
     Ok(subscription)
 }
 
-fn foreign(id: &SubscriptionId, offer: &str) -> Fault {
-    Fault::new(Code::ForeignOffer, format!("subscription {id} is of the offer {offer}, which OFFERS does not name"))
+/// Refuses what is of another installation: it is neither asked for at Microsoft nor changed.
+///
+/// # Errors
+///
+/// [`Code::ForeignOffer`].
+pub fn serving(app: &App, id: &SubscriptionId, offer_id: &str) -> Result<(), Fault> {
+    if app.settings.serves(offer_id) {
+        return Ok(());
+    }
+    let why = format!("subscription {id} is of the offer {offer_id}, which OFFERS does not name");
+    Err(Fault::new(Code::ForeignOffer, why))
 }
 
 fn wrong_person(id: &SubscriptionId) -> Fault {

@@ -9,6 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use url::Url;
 
 use crate::policy::Policy;
+use crate::snapshot::live_offer;
 
 /// Everything that can be set. `docs/settings.md` explains each key; a test keeps document, sample and [`KEYS`] equal.
 #[derive(Clone, Debug)]
@@ -137,9 +138,6 @@ pub const KEYS: [&str; 17] = [
     "WEBSITE_HOSTNAME",
 ];
 
-/// What Microsoft appends to the offer id of a purchase made before the offer went live.
-const PREVIEW: &str = "-preview";
-
 /// The one address that need not be a page.
 const SUPPORT_URL: &str = "PUBLISHER_SUPPORT_URL";
 
@@ -182,7 +180,7 @@ impl Settings {
 
     /// Whether this installation serves `offer_id`. A preview purchase belongs to its offer.
     pub fn serves(&self, offer_id: &str) -> bool {
-        let offer = offer_id.strip_suffix(PREVIEW).unwrap_or(offer_id);
+        let offer = live_offer(offer_id);
         self.offers.iter().any(|served| served.eq_ignore_ascii_case(offer))
     }
 
@@ -294,7 +292,7 @@ impl Reader<'_> {
     fn offers(&mut self) -> Vec<String> {
         const MEANING: &str = "the offer ids that this installation serves, separated by commas";
         let list = self.required("OFFERS", MEANING);
-        let offers = list.split(',').map(str::trim).map(|offer| offer.strip_suffix(PREVIEW).unwrap_or(offer));
+        let offers = list.split(',').map(str::trim).map(live_offer);
         let offers: Vec<String> = offers.filter(|offer| !offer.is_empty()).map(str::to_owned).collect();
         if offers.is_empty() && !list.is_empty() {
             self.problems.push(format!("OFFERS names no offer; it is {MEANING}."));

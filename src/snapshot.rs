@@ -4,6 +4,9 @@ use std::fmt;
 
 use time::OffsetDateTime;
 
+/// What Microsoft appends to the offer id of a purchase made before the offer went live.
+const PREVIEW: &str = "-preview";
+
 /// The longest identifier accepted, in characters. Microsoft's are GUIDs of 36.
 const ID_LENGTH: usize = 64;
 
@@ -214,4 +217,9 @@ impl fmt::Debug for Snapshot {
             .field("term", &self.term)
             .finish_non_exhaustive()
     }
+}
+
+/// The id of the live offer that `offer_id` belongs to: itself, or what Microsoft put `-preview` behind.
+pub fn live_offer(offer_id: &str) -> &str {
+    offer_id.strip_suffix(PREVIEW).unwrap_or(offer_id)
 }

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use self::input::{Filter, Objection};
 use super::{Answer, Refused, Then, problem};
 use crate::app::App;
-use crate::arrival;
+use crate::arrival::{self, serving};
 use crate::duty::DutyId;
 use crate::error::{Code, Fault};
 use crate::marketplace::CallError;
@@ -205,17 +205,6 @@ async fn operations(app: &App, id: &SubscriptionId) -> Result<Reply, Stop> {
     let outstanding: Vec<Value> = outstanding.iter().map(shown::operation).collect();
     let answered: Vec<Value> = subscription.answered.iter().map(shown::answered).collect();
     Ok(answer(&json!({ "outstanding": outstanding, "answered": answered })))
-}
-
-/// Refuses what is of another installation: it is neither asked for at Microsoft nor changed.
-fn serving(app: &App, id: &SubscriptionId, offer_id: &str) -> Result<(), Fault> {
-    if app.settings.serves(offer_id) {
-        return Ok(());
-    }
-    Err(Fault::new(
-        Code::ForeignOffer,
-        format!("subscription {id} is of the offer {offer_id}, which OFFERS does not name"),
-    ))
 }
 
 fn answer(body: &Value) -> Reply {

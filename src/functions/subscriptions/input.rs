@@ -7,6 +7,7 @@ use url::form_urlencoded::Serializer;
 use crate::duty::Wanted;
 use crate::error::Code;
 use crate::history::PERSON_LENGTH;
+use crate::snapshot::live_offer;
 use crate::subscription::{Status, Subscription, SubscriptionId};
 use crate::web::Request;
 
@@ -21,9 +22,6 @@ const FIELD_LENGTH: usize = 40;
 
 /// The header that names the person on whose behalf the caller acts.
 const PERSON: &str = "x-acting-person";
-
-/// What Microsoft appends to the offer id of a purchase made before the offer went live.
-const PREVIEW: &str = "-preview";
 
 /// The statuses that a caller can ask for.
 const STATUSES: [Status; 5] =
@@ -59,7 +57,7 @@ impl Filter {
     pub(super) fn fits(&self, subscription: &Subscription) -> bool {
         let known = &subscription.known;
         self.status.as_ref().is_none_or(|status| known.status == *status)
-            && self.offer.as_ref().is_none_or(|offer| live(&known.offer_id).eq_ignore_ascii_case(offer))
+            && self.offer.as_ref().is_none_or(|offer| live_offer(&known.offer_id).eq_ignore_ascii_case(offer))
     }
 
     /// The address of the page behind `after`.
@@ -85,16 +83,11 @@ pub(super) fn filter(request: &Request) -> Result<Filter, Objection> {
             Objection::new("status", format!("The parameter status is one of {}.", words.join(", ")))
         })
     });
-    let offer = request.query("offer").map(|offer| match live(offer.trim()) {
+    let offer = request.query("offer").map(|offer| match live_offer(offer.trim()) {
         "" => Err(Objection::new("offer", "The parameter offer is empty; it is an offer's id.")),
         offer => Ok(offer.to_owned()),
     });
     Ok(Filter { after: after.transpose()?, status: status.transpose()?, offer: offer.transpose()? })
-}
-
-/// The id of the live offer that an offer id belongs to.
-pub(super) fn live(offer_id: &str) -> &str {
-    offer_id.strip_suffix(PREVIEW).unwrap_or(offer_id)
 }
 
 /// The person on whose behalf the caller acts. Personal data: for the history of the record, and for no log.

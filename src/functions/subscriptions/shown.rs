@@ -4,10 +4,10 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::input::live;
 use crate::duty::{Duty, Sent, Task, Verdict, Wanted};
 use crate::history::Entry;
 use crate::marketplace::{Operation, Plan, RequestSource};
+use crate::snapshot::live_offer;
 use crate::subscription::{Answered, OperationId, Party, Subscription};
 
 pub(super) fn subscription(subscription: &Subscription) -> Value {
@@ -16,7 +16,7 @@ pub(super) fn subscription(subscription: &Subscription) -> Value {
         "id": subscription.id.as_str(),
         "name": known.name,
         "offerId": known.offer_id,
-        "isPreview": live(&known.offer_id) != known.offer_id,
+        "isPreview": live_offer(&known.offer_id) != known.offer_id,
         "planId": known.plan_id,
         "quantity": known.quantity,
         "status": known.status.as_str(),
