@@ -19,7 +19,9 @@ const VERSION: u32 = 1;
 #[derive(Clone, Debug)]
 pub enum Bell {
     /// Queues in this process, served by the host stand-in of `fulfillment dev`.
-    Memory(Queues, Mishaps),
+    Memory(Queues),
+    /// Another one, shaken by tests: messages are refused, or accepted without an answer.
+    Shaken(Box<Bell>, Mishaps),
 }
 
 /// What a bell says: look at this subscription, you who hear this queue.
@@ -68,15 +70,16 @@ impl Bell {
     /// Rings after `delay`.
     pub async fn ring(&self, doorbell: &Doorbell, delay: Duration) -> Result<(), Fault> {
         match self {
-            Self::Memory(queues, mishaps) => {
+            Self::Memory(queues) => queues
+                .put(doorbell.queue.name(), doorbell.encode(), delay)
+                .map_err(|full| Fault::passing(Code::QueueUnavailable, full.to_string())),
+            Self::Shaken(bell, mishaps) => {
                 let mishap = mishaps.begin().await;
                 let lost = || Fault::passing(Code::QueueUnavailable, "the message was not accepted");
                 if mishap == Some(Mishap::Refused) {
                     return Err(lost());
                 }
-                queues
-                    .put(doorbell.queue.name(), doorbell.encode(), delay)
-                    .map_err(|full| Fault::passing(Code::QueueUnavailable, full.to_string()))?;
+                Box::pin(bell.ring(doorbell, delay)).await?;
                 mishaps.end(mishap).await;
                 if mishap == Some(Mishap::Unanswered) { Err(lost()) } else { Ok(()) }
             }

@@ -23,6 +23,7 @@ use crate::serve;
 use crate::settings::Settings;
 use crate::store::Store;
 use crate::store::memory::Memory;
+use crate::store::shaken::Shaken;
 
 use host::{Event, Framing, Handler, Host, Patience};
 use simulator::Simulator;
@@ -109,9 +110,9 @@ pub async fn start(options: Options) -> Result<Dev, String> {
 
     let mishaps = Mishaps::default();
     let queues = Queues::new(options.clock.clone());
-    let memory = Memory::new(mishaps.clone());
-    let store = Store::Memory(memory.clone());
-    let bell = Bell::Memory(queues.clone(), mishaps.clone());
+    let records = Store::Memory(Memory::default());
+    let store = Store::Shaken(Shaken::new(records.clone(), mishaps.clone()));
+    let bell = Bell::Shaken(Box::new(Bell::Memory(queues.clone())), mishaps.clone());
     let app = App::new(settings.clone(), options.clock.clone(), store.clone(), bell.clone()).map_err(|f| f.private)?;
     let new_app = {
         let (clock, store, afterwards) = (options.clock.clone(), store.clone(), app.afterwards.clone());
@@ -137,8 +138,7 @@ pub async fn start(options: Options) -> Result<Dev, String> {
     .await
     .map_err(|error| error.to_string())?;
     host.until(|events| events.iter().any(|event| matches!(event, Event::Ready | Event::Stopped { .. }))).await;
-    let store = Store::Memory(memory.calm());
-    Ok(Dev { host, host_url, simulator, simulator_url, store, queues, mishaps, app, function_key, serving })
+    Ok(Dev { host, host_url, simulator, simulator_url, store: records, queues, mishaps, app, function_key, serving })
 }
 
 impl Dev {

@@ -9,7 +9,6 @@ use clap::{Parser, Subcommand};
 use marketplace_fulfillment::app::App;
 use marketplace_fulfillment::bell::{self, Bell};
 use marketplace_fulfillment::clock::Clock;
-use marketplace_fulfillment::mishap::Mishaps;
 use marketplace_fulfillment::settings::Settings;
 use marketplace_fulfillment::store::{self, Store};
 use marketplace_fulfillment::{dev, log, serve};
@@ -91,7 +90,7 @@ async fn run_serve(environment: &BTreeMap<String, String>) -> Result<std::conver
     let settings = Settings::read(|key| environment.get(key).cloned()).map_err(|problems| problems.to_string())?;
     let clock = Clock::System;
     let queues = bell::memory::Queues::new(clock.clone());
-    let bell = Bell::Memory(queues.clone(), Mishaps::default());
+    let bell = Bell::Memory(queues.clone());
     let store = Store::Memory(store::memory::Memory::default());
     let app = App::new(settings, clock, store, bell).map_err(|fault| fault.private)?;
     tracing::warn!("records are kept in memory, and lost when this process ends");

@@ -2,6 +2,7 @@
 
 pub mod memory;
 pub mod record;
+pub mod shaken;
 
 use std::fmt;
 
@@ -11,6 +12,7 @@ use crate::error::{Code, Fault};
 use crate::subscription::{Subscription, SubscriptionId};
 
 use memory::Memory;
+use shaken::Shaken;
 
 /// The largest page that [`Store::page`] and [`Store::due`] return: bounds the memory of one call.
 pub const PAGE_LIMIT: usize = 100;
@@ -20,6 +22,8 @@ pub const PAGE_LIMIT: usize = 100;
 pub enum Store {
     /// In this process; gone with it.
     Memory(Memory),
+    /// Another one, shaken by tests.
+    Shaken(Shaken),
 }
 
 /// What the store keeps beside the records.
@@ -68,7 +72,8 @@ impl Store {
     /// Loads a record; `None` where there is none.
     pub async fn load(&self, id: &SubscriptionId) -> Result<Option<Stored>, StoreError> {
         match self {
-            Self::Memory(memory) => memory.load(id).await,
+            Self::Memory(memory) => memory.load(id),
+            Self::Shaken(shaken) => shaken.load(id).await,
         }
     }
 
@@ -79,21 +84,24 @@ impl Store {
     /// [`StoreError::Conflict`] where the store holds another version, or a new record exists already.
     pub async fn save(&self, subscription: &Subscription, expected: Option<&Etag>) -> Result<Etag, StoreError> {
         match self {
-            Self::Memory(memory) => memory.save(subscription, expected).await,
+            Self::Memory(memory) => memory.save(subscription, expected),
+            Self::Shaken(shaken) => shaken.save(subscription, expected).await,
         }
     }
 
     /// At most [`PAGE_LIMIT`] subscriptions with a duty that is due, the longest overdue first.
     pub async fn due(&self, now: OffsetDateTime) -> Result<Vec<Subscription>, StoreError> {
         match self {
-            Self::Memory(memory) => memory.due(now).await,
+            Self::Memory(memory) => memory.due(now),
+            Self::Shaken(shaken) => shaken.due(now).await,
         }
     }
 
     /// What outlives an instance and is no subscription, by name: keys, cursors. `None` where nothing was kept.
     pub async fn kept(&self, name: Kept) -> Result<Option<String>, StoreError> {
         match self {
-            Self::Memory(memory) => memory.kept(name).await,
+            Self::Memory(memory) => Ok(memory.kept(name)),
+            Self::Shaken(shaken) => shaken.kept(name).await,
         }
     }
 
@@ -101,14 +109,16 @@ impl Store {
     /// the truth.
     pub async fn keep(&self, name: Kept, text: &str) -> Result<(), StoreError> {
         match self {
-            Self::Memory(memory) => memory.keep(name, text).await,
+            Self::Memory(memory) => memory.keep(name, text),
+            Self::Shaken(shaken) => shaken.keep(name, text).await,
         }
     }
 
     /// A page of all records that come after `after`, at most [`PAGE_LIMIT`].
     pub async fn page(&self, after: Option<&SubscriptionId>) -> Result<Page, StoreError> {
         match self {
-            Self::Memory(memory) => memory.page(after).await,
+            Self::Memory(memory) => memory.page(after),
+            Self::Shaken(shaken) => shaken.page(after).await,
         }
     }
 }
