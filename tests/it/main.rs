@@ -4,6 +4,7 @@
 
 mod actions;
 mod activate;
+mod azurite;
 mod browser;
 mod caller;
 mod discharge;

@@ -1,0 +1,106 @@
+//! Azurite, Azure Storage on this machine: one for all stories of a test process, an account of its own for each story.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::OnceLock;
+use std::sync::mpsc;
+use std::time::Duration;
+
+use uuid::Uuid;
+
+/// The key of every account: `tests/azurite/leash.cjs` has the same.
+pub(crate) const KEY: &str = "c3Rvcnk=";
+
+/// Names an Azurite that is running already, by the ports of its blob, queue and table services, separated by commas.
+const PORTS: &str = "AZURITE_PORTS";
+
+/// How long Azurite may take for a start that takes a second.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+static AZURITE: OnceLock<Azurite> = OnceLock::new();
+
+/// A running Azurite. It ends when the test process does, even by SIGKILL: it lives as long as its standard input.
+struct Azurite {
+    ports: [u16; 3],
+    _leash: Option<ChildStdin>,
+}
+
+/// A storage account that no other story uses, without any queue or table.
+#[derive(Clone, Debug)]
+pub(crate) struct Account {
+    pub(crate) name: String,
+    /// The ports of its blob, queue and table services.
+    pub(crate) ports: [u16; 3],
+}
+
+/// A fresh account. The first one of a test process starts Azurite.
+pub(crate) fn account() -> Account {
+    let azurite = AZURITE.get_or_init(Azurite::start);
+    // Account names have at most 24 letters and digits.
+    let name = format!("it{}", &Uuid::new_v4().simple().to_string()[..20]);
+    Account { name, ports: azurite.ports }
+}
+
+impl Account {
+    /// The value of `AzureWebJobsStorage` that means this account.
+    pub(crate) fn connection_string(&self) -> String {
+        let Self { name, .. } = self;
+        let [blob, queue, table] = [0, 1, 2].map(|service| self.endpoint(service));
+        format!("AccountName={name};AccountKey={KEY};BlobEndpoint={blob};QueueEndpoint={queue};TableEndpoint={table};")
+    }
+
+    fn endpoint(&self, service: usize) -> String {
+        format!("http://127.0.0.1:{}/{}", self.ports[service], self.name)
+    }
+}
+
+impl Azurite {
+    fn start() -> Self {
+        if let Some(ports) = running_already() {
+            return Self { ports, _leash: None };
+        }
+        let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
+        let program = tests.join("node_modules/azurite/dist/src/azurite.js");
+        assert!(program.exists(), "Azurite is not installed: npm ci --prefix tests (tests/run does it)");
+        let mut command = Command::new("node");
+        command.arg("--require").arg(tests.join("azurite/leash.cjs")).arg(program);
+        command.args(["--silent", "--disableTelemetry", "--inMemoryPersistence"]);
+        for service in ["blob", "queue", "table"] {
+            command.args([&format!("--{service}Host"), "127.0.0.1", &format!("--{service}Port"), "0"]);
+        }
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("node starts");
+        let leash = child.stdin.take();
+        Self { ports: listening(child), _leash: leash }
+    }
+}
+
+/// The ports, once all three services listen. Reads on to the end, so that Azurite is never stuck on a full pipe.
+fn listening(mut child: Child) -> [u16; 3] {
+    let lines = BufReader::new(child.stdout.take().expect("piped")).lines();
+    let (sender, receiver) = mpsc::channel();
+    std::thread::spawn(move || {
+        for line in lines.map_while(Result::ok) {
+            if let Some((_, address)) = line.split_once(" is successfully listening at http://127.0.0.1:") {
+                let _ = sender.send(address.parse::<u16>().expect("a port"));
+            }
+        }
+        child.wait()
+    });
+    [(); 3].map(|()| receiver.recv_timeout(PATIENCE).expect("Azurite listens"))
+}
+
+fn running_already() -> Option<[u16; 3]> {
+    #[expect(clippy::disallowed_methods, reason = "tests/run names what it started")]
+    let ports = std::env::var(PORTS).ok()?;
+    let ports: Vec<u16> = ports.split(',').map(|port| port.parse().expect(PORTS)).collect();
+    Some(ports.try_into().expect(PORTS))
+}
+
+#[test]
+fn every_story_has_an_account_of_its_own() {
+    let (one, other) = (account(), account());
+    assert_ne!(one.name, other.name);
+    assert_eq!(one.ports, other.ports);
+    assert!(one.connection_string().contains(&format!("QueueEndpoint=http://127.0.0.1:{}/{}", one.ports[1], one.name)));
+}
