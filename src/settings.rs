@@ -2,6 +2,7 @@
 
 mod change_policy;
 mod reader;
+mod storage;
 
 use std::fmt;
 
@@ -10,6 +11,8 @@ use url::Url;
 use crate::policy::Policy;
 use crate::snapshot::live_offer;
 use reader::{MICROSOFT_AUTHORITY, Reader, SUPPORT_URL};
+
+pub use storage::{StorageAccess, StorageSettings, find};
 
 /// Everything that can be set. `docs/settings.md` explains each key; a test keeps document, sample and [`KEYS`] equal.
 #[derive(Clone, Debug)]
@@ -30,6 +33,8 @@ pub struct Settings {
     pub publisher: Publisher,
     /// Seals cookies and forms: the first key seals, every key opens. `COOKIE_KEYS`.
     pub cookie_keys: Vec<CookieKey>,
+    /// Where records and queues are kept; `None` means in this process. `AzureWebJobsStorage`.
+    pub storage: Option<StorageSettings>,
 }
 
 /// What the hourly comparison with Microsoft's list does.
@@ -118,7 +123,13 @@ impl fmt::Debug for CookieKey {
 }
 
 /// Every key that [`Settings::read`] looks at.
-pub const KEYS: [&str; 17] = [
+pub const KEYS: [&str; 23] = [
+    storage::KEY,
+    storage::ACCOUNT_NAME,
+    storage::CLIENT_ID,
+    storage::CREDENTIAL,
+    storage::QUEUE_URI,
+    storage::TABLE_URI,
     change_policy::KEY,
     "COOKIE_KEYS",
     "ENTRA_AUTHORITY_URL",
@@ -166,6 +177,7 @@ impl Settings {
                 app_url: reader.url("PUBLISHER_APP_URL", None),
             },
             cookie_keys: reader.cookie_keys(),
+            storage: storage::read(&mut reader),
         };
         if reader.problems.is_empty() { Ok(settings) } else { Err(Problems(reader.problems)) }
     }

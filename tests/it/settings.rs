@@ -9,7 +9,8 @@ use crate::world::World;
 
 const KEY: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
 
-fn good() -> BTreeMap<&'static str, &'static str> {
+/// The least that is needed.
+pub(crate) fn good() -> BTreeMap<&'static str, &'static str> {
     BTreeMap::from([
         ("MARKETPLACE_TENANT_ID", "3e6a0e0c-7f4d-4a55-9c1b-0f8d2b7c6a10"),
         ("MARKETPLACE_CLIENT_ID", "8C2F9A445D1E4B7AA3C6E90B1D7F2584"),
@@ -26,6 +27,13 @@ fn good() -> BTreeMap<&'static str, &'static str> {
 
 fn read(settings: &BTreeMap<&str, &str>) -> Result<Settings, Problems> {
     Settings::read(|key| settings.get(key).map(|value| (*value).to_owned()))
+}
+
+/// The least that is needed, and these.
+pub(crate) fn with<'a>(more: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Settings, Problems> {
+    let mut settings: BTreeMap<&str, &str> = good();
+    settings.extend(more);
+    read(&settings)
 }
 
 /// The settings with this policy.
