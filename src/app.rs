@@ -140,7 +140,21 @@ impl App {
     ///
     /// Settings that a client refuses.
     pub fn new(settings: Settings, clock: Clock, store: Store, bell: Bell) -> Result<Self, Fault> {
-        let http = outbound::client();
+        Self::over(outbound::client(), settings, clock, store, bell)
+    }
+
+    /// The same, with the HTTP client that store and bell use already.
+    ///
+    /// # Errors
+    ///
+    /// As [`App::new`].
+    pub fn over(
+        http: reqwest::Client,
+        settings: Settings,
+        clock: Clock,
+        store: Store,
+        bell: Bell,
+    ) -> Result<Self, Fault> {
         Ok(Self {
             marketplace: Marketplace::new(&settings.marketplace, http.clone())?,
             caller: Caller::new(&settings.marketplace, http.clone()),

@@ -1,9 +1,10 @@
 //! Doorbells: queue messages that say where something is owed, and never what. Whoever hears one reloads the record.
 
+pub mod azure;
 pub mod memory;
 
 use serde::{Deserialize, Serialize};
-use time::Duration;
+use time::{Duration, OffsetDateTime};
 
 use crate::duty::Queue;
 use crate::error::{Code, Fault};
@@ -20,6 +21,8 @@ const VERSION: u32 = 1;
 pub enum Bell {
     /// Queues in this process, served by the host stand-in of `fulfillment dev`.
     Memory(Queues),
+    /// Queues of a storage account, served by the Functions host.
+    Azure(azure::Queues),
     /// Another one, shaken by tests: messages are refused, or accepted without an answer.
     Shaken(Box<Bell>, Mishaps),
 }
@@ -31,6 +34,25 @@ pub struct Doorbell {
     pub queue: Queue,
     /// Whose.
     pub subscription: SubscriptionId,
+}
+
+/// A message, as its receiver or somebody who peeks sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// The message's id: a GUID.
+    pub id: String,
+    /// Proves the latest receipt of the message; whoever deletes or postpones it must show it.
+    pub receipt: String,
+    /// What was put, without base64.
+    pub body: Vec<u8>,
+    /// How often the message was received, this time included.
+    pub dequeue_count: u32,
+    /// When it was put.
+    pub inserted_at: OffsetDateTime,
+    /// When it vanishes, deleted or not.
+    pub expires_at: OffsetDateTime,
+    /// When it can be received (again).
+    pub next_visible_at: OffsetDateTime,
 }
 
 /// The message's form. No field may be named like a queue trigger's metadata: the host would overwrite one with the
@@ -73,6 +95,7 @@ impl Bell {
             Self::Memory(queues) => queues
                 .put(doorbell.queue.name(), doorbell.encode(), delay)
                 .map_err(|full| Fault::passing(Code::QueueUnavailable, full.to_string())),
+            Self::Azure(queues) => queues.ring(doorbell.queue.name(), doorbell.encode(), delay).await,
             Self::Shaken(bell, mishaps) => {
                 let mishap = mishaps.begin().await;
                 let lost = || Fault::passing(Code::QueueUnavailable, "the message was not accepted");

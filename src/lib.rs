@@ -30,6 +30,7 @@ pub mod serve;
 pub mod session;
 pub mod settings;
 pub mod snapshot;
+pub mod storage;
 pub mod store;
 pub mod subscription;
 pub mod web;

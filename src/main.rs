@@ -9,9 +9,10 @@ use clap::{Parser, Subcommand};
 use marketplace_fulfillment::app::App;
 use marketplace_fulfillment::bell::{self, Bell};
 use marketplace_fulfillment::clock::Clock;
-use marketplace_fulfillment::settings::Settings;
+use marketplace_fulfillment::settings::{self, Settings};
+use marketplace_fulfillment::storage::Account;
 use marketplace_fulfillment::store::{self, Store};
-use marketplace_fulfillment::{dev, log, serve};
+use marketplace_fulfillment::{dev, log, outbound, serve};
 use tokio::net::TcpListener;
 
 /// The publisher's side of Microsoft's SaaS fulfillment API, as an Azure Functions custom handler.
@@ -75,25 +76,46 @@ async fn main() -> ExitCode {
 }
 
 async fn run_serve(environment: &BTreeMap<String, String>) -> Result<std::convert::Infallible, String> {
-    if let Some(sign) = dev::azure_sign(environment) {
-        return Err(format!(
-            "{sign} is set, so this is Azure, and this version keeps records in memory only: they would be lost with the \
-             instance. Run it on your own machine."
-        ));
-    }
     let port = environment.get("FUNCTIONS_CUSTOMHANDLER_PORT").and_then(|port| port.parse::<u16>().ok());
     let port = port.ok_or("FUNCTIONS_CUSTOMHANDLER_PORT is not set to a port; the Functions host sets it")?;
     // The socket first: the host asks for it every 25 ms, and everything else can wait the few milliseconds it takes.
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))
         .await
         .map_err(|error| format!("cannot listen on 127.0.0.1:{port}: {error}"))?;
-    let settings = Settings::read(|key| environment.get(key).cloned()).map_err(|problems| problems.to_string())?;
-    let clock = Clock::System;
+    let settings = Settings::read(|key| settings::find(environment, key)).map_err(|problems| problems.to_string())?;
+    let (clock, http) = (Clock::System, outbound::client());
+    let Some(storage) = settings.storage.clone() else {
+        return serve_from_memory(environment, settings, clock, http, listener).await;
+    };
+    let ready = || {
+        let account = Account::new(&storage, http.clone(), clock.clone())?;
+        let store = Store::Azure(store::azure::Tables::new(&account));
+        let bell = Bell::Azure(bell::azure::Queues::new(&account));
+        App::over(http, settings, clock, store, bell)
+    };
+    let app = ready().map_err(|fault| fault.private)?;
+    serve::serve(app, listener).await;
+    Err("the server ended".to_owned())
+}
+
+/// Without a storage account, as a developer may run it for a moment: the queues are this process's own business.
+async fn serve_from_memory(
+    environment: &BTreeMap<String, String>,
+    settings: Settings,
+    clock: Clock,
+    http: reqwest::Client,
+    listener: TcpListener,
+) -> Result<std::convert::Infallible, String> {
+    if let Some(sign) = dev::azure_sign(environment) {
+        return Err(format!(
+            "AzureWebJobsStorage is not set, and {sign} says that this is Azure: without a storage account every record \
+             would be lost with the instance. Set it, or AzureWebJobsStorage__accountName."
+        ));
+    }
     let queues = bell::memory::Queues::new(clock.clone());
-    let bell = Bell::Memory(queues.clone());
-    let store = Store::Memory(store::memory::Memory::default());
-    let app = App::new(settings, clock, store, bell).map_err(|fault| fault.private)?;
-    tracing::warn!("records are kept in memory, and lost when this process ends");
+    let (store, bell) = (Store::Memory(store::memory::Memory::default()), Bell::Memory(queues.clone()));
+    let app = App::over(http, settings, clock, store, bell).map_err(|fault| fault.private)?;
+    tracing::warn!("AzureWebJobsStorage is not set: records are kept in memory, and lost when this process ends");
     tokio::join!(serve::serve(app.clone(), listener), serve::hear(app, queues));
     Err("the server ended".to_owned())
 }

@@ -115,10 +115,7 @@ impl Loopback {
 impl HttpClient for Loopback {
     async fn execute_request(&self, request: &Request) -> azure_core::Result<AsyncRawResponse> {
         let Some(local) = self.local(request.url()) else {
-            return Err(azure_core::Error::with_message(
-                azure_core::error::ErrorKind::Other,
-                "a local authority serves no other host",
-            ));
+            return Err(azure_core::Error::with_message(ErrorKind::Other, "a local authority serves no other host"));
         };
         let mut request = request.clone();
         *request.url_mut() = local;

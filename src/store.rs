@@ -1,5 +1,6 @@
 //! Where the records of subscriptions are kept.
 
+pub mod azure;
 pub mod memory;
 pub mod record;
 pub mod shaken;
@@ -22,6 +23,8 @@ pub const PAGE_LIMIT: usize = 100;
 pub enum Store {
     /// In this process; gone with it.
     Memory(Memory),
+    /// In Azure Table storage.
+    Azure(azure::Tables),
     /// Another one, shaken by tests.
     Shaken(Shaken),
 }
@@ -33,6 +36,16 @@ pub enum Kept {
     CallerKeys,
     /// Where the reconciliation goes on.
     ReconcileCursor,
+}
+
+impl Kept {
+    /// The name in the store.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::CallerKeys => "caller-keys",
+            Self::ReconcileCursor => "reconcile-cursor",
+        }
+    }
 }
 
 /// The version of a stored record. Only equality matters.
@@ -73,6 +86,7 @@ impl Store {
     pub async fn load(&self, id: &SubscriptionId) -> Result<Option<Stored>, StoreError> {
         match self {
             Self::Memory(memory) => memory.load(id),
+            Self::Azure(tables) => tables.load(id).await,
             Self::Shaken(shaken) => shaken.load(id).await,
         }
     }
@@ -85,6 +99,7 @@ impl Store {
     pub async fn save(&self, subscription: &Subscription, expected: Option<&Etag>) -> Result<Etag, StoreError> {
         match self {
             Self::Memory(memory) => memory.save(subscription, expected),
+            Self::Azure(tables) => tables.save(subscription, expected).await,
             Self::Shaken(shaken) => shaken.save(subscription, expected).await,
         }
     }
@@ -93,6 +108,7 @@ impl Store {
     pub async fn due(&self, now: OffsetDateTime) -> Result<Vec<Subscription>, StoreError> {
         match self {
             Self::Memory(memory) => memory.due(now),
+            Self::Azure(tables) => tables.due(now).await,
             Self::Shaken(shaken) => shaken.due(now).await,
         }
     }
@@ -101,6 +117,7 @@ impl Store {
     pub async fn kept(&self, name: Kept) -> Result<Option<String>, StoreError> {
         match self {
             Self::Memory(memory) => Ok(memory.kept(name)),
+            Self::Azure(tables) => tables.kept(name).await,
             Self::Shaken(shaken) => shaken.kept(name).await,
         }
     }
@@ -110,6 +127,7 @@ impl Store {
     pub async fn keep(&self, name: Kept, text: &str) -> Result<(), StoreError> {
         match self {
             Self::Memory(memory) => memory.keep(name, text),
+            Self::Azure(tables) => tables.keep(name, text).await,
             Self::Shaken(shaken) => shaken.keep(name, text).await,
         }
     }
@@ -118,6 +136,7 @@ impl Store {
     pub async fn page(&self, after: Option<&SubscriptionId>) -> Result<Page, StoreError> {
         match self {
             Self::Memory(memory) => memory.page(after),
+            Self::Azure(tables) => tables.page(after).await,
             Self::Shaken(shaken) => shaken.page(after).await,
         }
     }

@@ -92,9 +92,7 @@ impl Memory {
     }
 
     pub(super) fn keep(&self, name: Kept, text: &str) -> Result<(), StoreError> {
-        if text.len() > record::COLUMN_BUDGET {
-            return Err(StoreError::Unfit(format!("{name:?} has {} bytes, too many to keep", text.len())));
-        }
+        record::check_text(name.as_str(), text)?;
         self.kept.lock().unwrap_or_else(PoisonError::into_inner).insert(name, text.to_owned());
         Ok(())
     }

@@ -178,12 +178,14 @@ type Start<'a> = (&'a [&'a str], &'a [(&'a str, &'a str)], &'a str);
 async fn a_start_that_cannot_be_says_why() {
     let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
+    let in_azure = [("FUNCTIONS_CUSTOMHANDLER_PORT", "0"), ("WEBSITE_INSTANCE_ID", "x")];
+    let in_azure: Vec<_> = in_azure.into_iter().chain(crate::settings::good()).collect();
     let table: &[Start<'_>] = &[
         (&["serve"], &[], "FUNCTIONS_CUSTOMHANDLER_PORT"),
         (&["serve"], &[("FUNCTIONS_CUSTOMHANDLER_PORT", "x")], "FUNCTIONS_CUSTOMHANDLER_PORT"),
         (&["serve"], &[("FUNCTIONS_CUSTOMHANDLER_PORT", &port)], "cannot listen"),
         (&["serve"], &[("FUNCTIONS_CUSTOMHANDLER_PORT", "0")], "MARKETPLACE_TENANT_ID"),
-        (&["serve"], &[("FUNCTIONS_CUSTOMHANDLER_PORT", "0"), ("WEBSITE_INSTANCE_ID", "x")], "WEBSITE_INSTANCE_ID"),
+        (&["serve"], &in_azure, "AzureWebJobsStorage is not set, and WEBSITE_INSTANCE_ID says that this is Azure"),
         (&["dev"], &[("WEBSITE_INSTANCE_ID", "x")], "WEBSITE_INSTANCE_ID"),
         (&["dev", "--port", &port], &[], "--port"),
         (&["dev", "--port", "0", "--simulator-port", &port], &[], "--simulator-port"),

@@ -14,7 +14,8 @@ use super::function::QueueTrigger;
 use super::function::check_queue_name;
 use super::invocation::Invoker;
 use super::journal::{Event, Hold};
-use crate::bell::memory::{Message, Queues};
+use crate::bell::Message;
+use crate::bell::memory::Queues;
 use crate::clock::Clock;
 
 /// The name of the queue for messages that a function failed on too often.
