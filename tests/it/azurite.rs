@@ -20,8 +20,8 @@ const PATIENCE: Duration = Duration::from_mins(1);
 
 static AZURITE: OnceLock<Azurite> = OnceLock::new();
 
-/// A running Azurite. It ends when the test process does, even by SIGKILL: it lives as long as its standard input.
-struct Azurite {
+/// A running Azurite. It lives as long as its standard input, and so ends with the test process, even by SIGKILL.
+pub(crate) struct Azurite {
     ports: [u16; 3],
     _leash: Option<ChildStdin>,
 }
@@ -34,12 +34,26 @@ pub(crate) struct Account {
     pub(crate) ports: [u16; 3],
 }
 
+/// An Azurite of the story's own that speaks TLS and takes tokens, and an account of it.
+pub(crate) fn secure(certificate: &Path, key: &Path) -> (Azurite, Account) {
+    let (certificate, key) = (certificate.to_str().expect("letters"), key.to_str().expect("letters"));
+    let azurite = Azurite::start(&["--oauth", "basic", "--cert", certificate, "--key", key]);
+    let account = Account { name: name(), ports: azurite.ports };
+    (azurite, account)
+}
+
 /// A fresh account. The first one of a test process starts Azurite.
 pub(crate) fn account() -> Account {
-    let azurite = AZURITE.get_or_init(Azurite::start);
-    // Account names have at most 24 letters and digits.
-    let name = format!("it{}", &Uuid::new_v4().simple().to_string()[..20]);
-    Account { name, ports: azurite.ports }
+    let azurite = AZURITE.get_or_init(|| match running_already() {
+        Some(ports) => Azurite { ports, _leash: None },
+        None => Azurite::start(&[]),
+    });
+    Account { name: name(), ports: azurite.ports }
+}
+
+/// Nobody else's. Account names have at most 24 letters and digits.
+fn name() -> String {
+    format!("it{}", &Uuid::new_v4().simple().to_string()[..20])
 }
 
 impl Account {
@@ -56,19 +70,20 @@ impl Account {
 }
 
 impl Azurite {
-    fn start() -> Self {
-        if let Some(ports) = running_already() {
-            return Self { ports, _leash: None };
-        }
+    fn start(more: &[&str]) -> Self {
         let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
         let program = tests.join("node_modules/azurite/dist/src/azurite.js");
         assert!(program.exists(), "Azurite is not installed: npm ci --prefix tests (tests/run does it)");
         let mut command = Command::new("node");
-        command.arg("--require").arg(tests.join("azurite/leash.cjs")).arg(program);
+        for script in ["clock.cjs", "leash.cjs"] {
+            command.arg("--require").arg(tests.join("azurite").join(script));
+        }
+        command.arg(program);
         command.args(["--silent", "--disableTelemetry", "--inMemoryPersistence"]);
         for service in ["blob", "queue", "table"] {
             command.args([&format!("--{service}Host"), "127.0.0.1", &format!("--{service}Port"), "0"]);
         }
+        command.args(more);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("node starts");
         let leash = child.stdin.take();
         Self { ports: listening(child), _leash: leash }
@@ -81,8 +96,9 @@ fn listening(mut child: Child) -> [u16; 3] {
     let (sender, receiver) = mpsc::channel();
     std::thread::spawn(move || {
         for line in lines.map_while(Result::ok) {
-            if let Some((_, address)) = line.split_once(" is successfully listening at http://127.0.0.1:") {
-                let _ = sender.send(address.parse::<u16>().expect("a port"));
+            if let Some((_, address)) = line.split_once(" is successfully listening at http") {
+                let port = address.rsplit(':').next().and_then(|port| port.parse::<u16>().ok());
+                let _ = sender.send(port.expect("an address with a port"));
             }
         }
         child.wait()

@@ -28,6 +28,7 @@ mod session;
 mod settings;
 mod signin;
 mod simulator;
+mod storage;
 mod subscription;
 mod subscriptions;
 mod tidy;
