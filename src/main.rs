@@ -49,9 +49,18 @@ struct Dev {
     /// and its webhooks go to /simulator/relay, which signs them
     #[arg(long, value_name = "URL")]
     marketplace_url: Option<String>,
+    /// Where records and queues are kept: azurite is the Azurite that runs on this machine, or one that npx starts
+    #[arg(long, value_enum, default_value_t = Storage::Memory)]
+    storage: Storage,
     /// The folder with host.json and functions/; by default this folder or the nearest above it
     #[arg(long)]
     app_root: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Storage {
+    Memory,
+    Azurite,
 }
 
 /// Exit code of a run that could not start or go on. Never 0: the host does not restart a handler that exits with 0.
@@ -122,6 +131,9 @@ async fn serve_from_memory(
 
 async fn run_dev(options: Dev, mut environment: BTreeMap<String, String>) -> Result<std::convert::Infallible, String> {
     environment.extend(options.marketplace_url.map(|url| ("MARKETPLACE_API_URL".to_owned(), url)));
+    let azurite = options.storage == Storage::Azurite;
+    // Held to the end: where we started it, it ends with us.
+    let _azurite = if azurite { dev::azurite::ensure().await? } else { None };
     let dev = dev::start(dev::Options {
         port: options.port,
         simulator_port: options.simulator_port,
@@ -130,6 +142,8 @@ async fn run_dev(options: Dev, mut environment: BTreeMap<String, String>) -> Res
         app_root: options.app_root,
         clock: Clock::System,
         environment,
+        storage: azurite.then(|| dev::azurite::CONNECTION_STRING.to_owned()),
+        program: None,
     })
     .await?;
     #[expect(clippy::print_stdout, reason = "the line that scripts wait for")]

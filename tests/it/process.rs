@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use marketplace_fulfillment::bell::memory::Queues;
 use marketplace_fulfillment::clock::Clock;
-use marketplace_fulfillment::dev::host::{self, Event, Framing, Handler, Host, Patience};
+use marketplace_fulfillment::dev::host::{self, Account, Event, Framing, Handler, Host, Patience};
 use marketplace_fulfillment::dev::simulator::{self, Purchase, Simulator};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
@@ -260,7 +260,7 @@ async fn deployed(framing: Framing) -> Deployed {
             args: ["-c", "echo $$ >\"$PID_FILE\"; exec \"$0\" serve", PROGRAM].map(str::to_owned).to_vec(),
             env: env.map(|(key, value)| (key.to_owned(), value)).to_vec(),
         },
-        queues: Queues::new(Clock::System),
+        account: Account::Memory(Queues::new(Clock::System)),
         clock: Clock::System,
         enable_auth: None,
         framing,

@@ -19,6 +19,8 @@ async fn dev() -> Dev {
         app_root: Some(Path::new(env!("CARGO_MANIFEST_DIR")).to_owned()),
         clock: Clock::System,
         environment: BTreeMap::new(),
+        storage: None,
+        program: None,
     };
     dev::start(options).await.expect("dev starts")
 }
