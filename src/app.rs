@@ -8,7 +8,7 @@ use std::sync::Arc;
 use time::{Duration, OffsetDateTime};
 use tokio::sync::Semaphore;
 
-use crate::bell::{Bell, Doorbell};
+use crate::bell::{Bell, Doorbell, azure, memory};
 use crate::clock::Clock;
 use crate::duty::{Duty, DutyId, FIRST_BELL, Queue};
 use crate::entra::Entra;
@@ -21,6 +21,9 @@ use crate::pages::Pages;
 use crate::seal::Seal;
 use crate::session::Sessions;
 use crate::settings::Settings;
+use crate::storage::Account;
+use crate::store::azure::Tables;
+use crate::store::memory::Memory;
 use crate::store::{Etag, Kept, Store, StoreError};
 use crate::subscription::{Applied, Event, Refusal, Snapshot, Subscription, SubscriptionId};
 
@@ -141,6 +144,23 @@ impl App {
     /// Settings that a client refuses.
     pub fn new(settings: Settings, clock: Clock, store: Store, bell: Bell) -> Result<Self, Fault> {
         Self::over(outbound::client(), settings, clock, store, bell)
+    }
+
+    /// An app on the storage account that the settings name, or in memory where they name none.
+    ///
+    /// # Errors
+    ///
+    /// Settings that a client refuses.
+    pub fn open(settings: Settings, clock: Clock) -> Result<Self, Fault> {
+        let http = outbound::client();
+        let (store, bell) = match &settings.storage {
+            None => (Store::Memory(Memory::default()), Bell::Memory(memory::Queues::new(clock.clone()))),
+            Some(storage) => {
+                let account = Account::new(storage, http.clone(), clock.clone())?;
+                (Store::Azure(Tables::new(&account)), Bell::Azure(azure::Queues::new(&account)))
+            }
+        };
+        Self::over(http, settings, clock, store, bell)
     }
 
     /// The same, with the HTTP client that store and bell use already.

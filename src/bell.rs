@@ -89,6 +89,20 @@ impl Doorbell {
 }
 
 impl Bell {
+    /// Whether bells can be rung and heard: makes what is missing, puts a message, receives and deletes it. Answers about
+    /// how many messages each poison queue holds.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::QueueUnavailable`], with what to do.
+    pub async fn probe(&self) -> Result<Vec<(String, u64)>, Fault> {
+        match self {
+            Self::Memory(_) => Ok(Vec::new()),
+            Self::Azure(queues) => queues.probe().await,
+            Self::Shaken(bell, _) => Box::pin(bell.probe()).await,
+        }
+    }
+
     /// Rings after `delay`.
     pub async fn ring(&self, doorbell: &Doorbell, delay: Duration) -> Result<(), Fault> {
         match self {

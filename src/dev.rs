@@ -89,6 +89,8 @@ pub struct Dev {
     pub mishaps: Mishaps,
     /// An app over the same store and queues as the handler's, for whoever wants to look or lend a hand.
     pub app: App,
+    /// The settings that the handler lives by.
+    pub settings: BTreeMap<String, String>,
     /// The function key, where one is asked for.
     pub function_key: Option<String>,
     serving: tokio::task::JoinHandle<()>,
@@ -141,7 +143,7 @@ pub async fn start(options: Options) -> Result<Dev, String> {
     let bell = Bell::Shaken(Box::new(bell), mishaps.clone());
     let app = App::new(settings.clone(), options.clock.clone(), store.clone(), bell.clone()).map_err(|f| f.private)?;
     let handler = if let Some(program) = options.program {
-        program.handler(environment)
+        program.handler(environment.clone())
     } else {
         let (clock, afterwards) = (options.clock.clone(), app.afterwards.clone());
         let new_app = move || {
@@ -167,7 +169,7 @@ pub async fn start(options: Options) -> Result<Dev, String> {
     .await
     .map_err(|error| error.to_string())?;
     host.until(|events| events.iter().any(|event| matches!(event, Event::Ready | Event::Stopped { .. }))).await;
-    Ok(Dev { host, host_url, simulator, simulator_url, store: records, account, mishaps, app, function_key, serving })
+    Ok(Dev { host, host_url, simulator, simulator_url, store: records, account, mishaps, app, settings: environment, function_key, serving })
 }
 
 impl Dev {

@@ -4,6 +4,7 @@ pub mod acknowledge;
 pub mod activate;
 pub mod change;
 pub mod confirm;
+pub mod doctor;
 pub mod health;
 pub mod landing;
 pub mod progress;
@@ -37,6 +38,7 @@ pub enum Function {
     Activate,
     Change,
     Confirm,
+    Doctor,
     Health,
     Landing,
     Progress,
@@ -92,11 +94,12 @@ pub struct Refused {
 
 impl Function {
     /// Every function.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Acknowledge,
         Self::Activate,
         Self::Change,
         Self::Confirm,
+        Self::Doctor,
         Self::Health,
         Self::Landing,
         Self::Progress,
@@ -119,6 +122,7 @@ impl Function {
             Self::Activate => "activate",
             Self::Change => "change",
             Self::Confirm => "confirm",
+            Self::Doctor => "doctor",
             Self::Health => "health",
             Self::Landing => "landing",
             Self::Progress => "progress",
@@ -135,7 +139,7 @@ impl Function {
         match self {
             Self::Landing => Trigger::Http { methods: &["GET"], for_people: true },
             Self::Signin | Self::Confirm => Trigger::Http { methods: &["POST"], for_people: true },
-            Self::Health | Self::Progress => Trigger::Http { methods: &["GET"], for_people: false },
+            Self::Doctor | Self::Health | Self::Progress => Trigger::Http { methods: &["GET"], for_people: false },
             Self::Subscriptions => Trigger::Http { methods: &["GET", "POST", "PATCH", "DELETE"], for_people: false },
             Self::Webhook => Trigger::Http { methods: &["POST"], for_people: false },
             Self::Activate => Trigger::Queue(Queue::Activations),
@@ -154,7 +158,8 @@ pub async fn answer(app: &App, function: Function, request: &Request, now: Offse
         Function::Confirm => confirm::run(app, request, now).await,
         Function::Progress => progress::run(app, request, now).await.map(Answer::from),
         Function::Subscriptions => subscriptions::run(app, request).await,
-        Function::Health => Ok(health::run().into()),
+        Function::Doctor => Ok(doctor::run(app).await.into()),
+        Function::Health => Ok(health::run(request).into()),
         Function::Webhook => webhook::run(app, request, now).await,
         Function::Acknowledge | Function::Activate | Function::Change | Function::Reconcile | Function::Sweep => {
             Err(Fault::new(Code::UnknownFunction, format!("{} is not an HTTP function", function.name())).into())

@@ -7,6 +7,7 @@ pub mod clock;
 pub mod deadline;
 pub mod dev;
 pub mod difference;
+pub mod doctor;
 pub mod duty;
 pub mod entra;
 pub mod error;

@@ -10,9 +10,8 @@ use marketplace_fulfillment::app::App;
 use marketplace_fulfillment::bell::{self, Bell};
 use marketplace_fulfillment::clock::Clock;
 use marketplace_fulfillment::settings::{self, Settings};
-use marketplace_fulfillment::storage::Account;
 use marketplace_fulfillment::store::{self, Store};
-use marketplace_fulfillment::{dev, log, outbound, serve};
+use marketplace_fulfillment::{dev, doctor, log, serve};
 use tokio::net::TcpListener;
 
 /// The publisher's side of Microsoft's SaaS fulfillment API, as an Azure Functions custom handler.
@@ -27,8 +26,17 @@ struct Arguments {
 enum Command {
     /// Run as the custom handler of a Functions host (host.json starts this)
     Serve,
+    /// Check the settings and everything that they name, and say what to fix
+    Doctor(Doctor),
     /// Run everything on this machine: simulated marketplace, Functions host stand-in and handler
     Dev(Dev),
+}
+
+#[derive(clap::Args)]
+struct Doctor {
+    /// Print the findings as JSON
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(clap::Args)]
@@ -71,10 +79,17 @@ async fn main() -> ExitCode {
     let arguments = Arguments::parse();
     #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
     let environment: BTreeMap<String, String> = std::env::vars().collect();
-    log::start(environment.get("RUST_LOG").map(String::as_str));
+    let filter = environment.get("RUST_LOG").map(String::as_str);
     let ended = match arguments.command {
-        Command::Serve => run_serve(&environment).await,
-        Command::Dev(options) => run_dev(options, environment).await,
+        Command::Serve => {
+            log::start(filter);
+            run_serve(&environment).await
+        }
+        Command::Doctor(options) => return run_doctor(&options, &environment).await,
+        Command::Dev(options) => {
+            log::start(filter);
+            run_dev(options, environment).await
+        }
     };
     let Err(sentence) = ended;
     #[expect(clippy::print_stderr, reason = "what stopped the program is an error; the host keeps these lines")]
@@ -92,17 +107,10 @@ async fn run_serve(environment: &BTreeMap<String, String>) -> Result<std::conver
         .await
         .map_err(|error| format!("cannot listen on 127.0.0.1:{port}: {error}"))?;
     let settings = Settings::read(|key| settings::find(environment, key)).map_err(|problems| problems.to_string())?;
-    let (clock, http) = (Clock::System, outbound::client());
-    let Some(storage) = settings.storage.clone() else {
-        return serve_from_memory(environment, settings, clock, http, listener).await;
-    };
-    let ready = || {
-        let account = Account::new(&storage, http.clone(), clock.clone())?;
-        let store = Store::Azure(store::azure::Tables::new(&account));
-        let bell = Bell::Azure(bell::azure::Queues::new(&account));
-        App::over(http, settings, clock, store, bell)
-    };
-    let app = ready().map_err(|fault| fault.private)?;
+    if settings.storage.is_none() {
+        return serve_from_memory(environment, settings, listener).await;
+    }
+    let app = App::open(settings, Clock::System).map_err(|fault| fault.private)?;
     serve::serve(app, listener).await;
     Err("the server ended".to_owned())
 }
@@ -111,8 +119,6 @@ async fn run_serve(environment: &BTreeMap<String, String>) -> Result<std::conver
 async fn serve_from_memory(
     environment: &BTreeMap<String, String>,
     settings: Settings,
-    clock: Clock,
-    http: reqwest::Client,
     listener: TcpListener,
 ) -> Result<std::convert::Infallible, String> {
     if let Some(sign) = dev::azure_sign(environment) {
@@ -121,12 +127,27 @@ async fn serve_from_memory(
              would be lost with the instance. Set it, or AzureWebJobsStorage__accountName."
         ));
     }
+    let clock = Clock::System;
     let queues = bell::memory::Queues::new(clock.clone());
     let (store, bell) = (Store::Memory(store::memory::Memory::default()), Bell::Memory(queues.clone()));
-    let app = App::over(http, settings, clock, store, bell).map_err(|fault| fault.private)?;
+    let app = App::new(settings, clock, store, bell).map_err(|fault| fault.private)?;
     tracing::warn!("AzureWebJobsStorage is not set: records are kept in memory, and lost when this process ends");
     tokio::join!(serve::serve(app.clone(), listener), serve::hear(app, queues));
     Err("the server ended".to_owned())
+}
+
+/// What is found is the answer; a log beside it would say the same again.
+async fn run_doctor(options: &Doctor, environment: &BTreeMap<String, String>) -> ExitCode {
+    let report = doctor::examine_settings(|key| settings::find(environment, key), Clock::System).await;
+    #[expect(clippy::print_stdout, reason = "the report is what the command is for")]
+    {
+        if options.json {
+            println!("{:#}", report.to_json());
+        } else {
+            println!("{report}");
+        }
+    }
+    if report.works() { ExitCode::SUCCESS } else { ExitCode::from(FAILED) }
 }
 
 async fn run_dev(options: Dev, mut environment: BTreeMap<String, String>) -> Result<std::convert::Infallible, String> {

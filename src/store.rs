@@ -132,6 +132,19 @@ impl Store {
         }
     }
 
+    /// Whether records can be kept: makes what is missing, writes, reads, and sees a save of an old version refused.
+    ///
+    /// # Errors
+    ///
+    /// What does not work, with what to do.
+    pub async fn probe(&self) -> Result<(), StoreError> {
+        match self {
+            Self::Memory(_) => Ok(()),
+            Self::Azure(tables) => tables.probe().await,
+            Self::Shaken(shaken) => shaken.probe().await,
+        }
+    }
+
     /// A page of all records that come after `after`, at most [`PAGE_LIMIT`].
     pub async fn page(&self, after: Option<&SubscriptionId>) -> Result<Page, StoreError> {
         match self {

@@ -35,6 +35,12 @@ pub const DELAY_MAX: Duration = Duration::days(6);
 /// What the host appends to a queue's name for messages that it gave up.
 pub const POISON: &str = "-poison";
 
+/// The doctor's own queue, which no function hears.
+const PROBE: &str = "doctor";
+
+/// How long the doctor's message is hidden from another doctor: it is deleted at once.
+const PROBE_VISIBILITY: Duration = Duration::seconds(30);
+
 /// The largest answer read, in bytes: as many messages as one receive answers, each of 64 KiB and in XML.
 const ANSWER_LIMIT: usize = (RECEIVE_MAX + 1) * 64 * 1024;
 
@@ -89,6 +95,32 @@ impl Queues {
         let count = async |client: QueueClient| client.get_properties(None).await?.approximate_messages_count();
         let count = self.ask(queue, count).await.map_err(|refusal| unavailable(&refusal))?;
         Ok(count.and_then(|count| count.try_into().ok()).unwrap_or_default())
+    }
+
+    pub(super) async fn probe(&self) -> Result<Vec<(String, u64)>, Fault> {
+        self.create().await?;
+        self.ask(PROBE, async |client| client.create(None).await.map(drop)).await.map_err(unavailable)?;
+        self.put(PROBE, b"probe".to_vec(), Duration::ZERO).await?;
+        // All that are there: another doctor may have died before it deleted its own.
+        for message in self.receive(PROBE, RECEIVE_MAX, PROBE_VISIBILITY).await? {
+            self.delete(PROBE, &message.id, &message.receipt).await?;
+        }
+        let mut poisoned = Vec::new();
+        for queue in Queue::ALL {
+            let name = format!("{}{POISON}", queue.name());
+            let messages = self.count(&name).await?;
+            poisoned.push((name, messages));
+        }
+        Ok(poisoned)
+    }
+
+    /// Loses every message of a queue, visible or not. No function does.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::QueueUnavailable`], with what to do.
+    pub async fn clear(&self, queue: &str) -> Result<(), Fault> {
+        self.ask(queue, async |client| client.clear(None).await.map(drop)).await.map_err(unavailable)
     }
 
     /// Puts a bell that rings once its duty is due, and not before.

@@ -118,6 +118,12 @@ impl Queues {
         true
     }
 
+    /// Loses every message of a queue, visible or not. No function does.
+    pub fn clear(&self, queue: &str) {
+        self.account().queue(queue, self.clock.now()).clear();
+        self.announce();
+    }
+
     /// Makes a received message visible again after `visibility`, and its receipt useless. False as in
     /// [`Queues::delete`].
     pub fn postpone(&self, queue: &str, id: &str, receipt: &str, visibility: Duration) -> bool {

@@ -31,6 +31,9 @@ const RECORD: &str = "record";
 /// The partition of what is kept beside the records.
 const KEPT: &str = "kept";
 
+/// What the doctor writes, among what is kept.
+const PROBE: &str = "probe";
+
 /// Stands for a due time that never comes: in the order of texts it is behind every one.
 const NEVER: &str = "never";
 
@@ -96,6 +99,23 @@ impl Tables {
     pub async fn create(&self) -> Result<(), StoreError> {
         self.subscriptions.create().await?;
         Ok(self.system.create().await?)
+    }
+
+    pub(super) async fn probe(&self) -> Result<(), StoreError> {
+        self.create().await?;
+        // One row for whoever probes: two at a time disturb each other, and the one that lost looks at its own version.
+        let key = Key { partition: KEPT, row: PROBE };
+        let mark = Uuid::new_v4().simple().to_string();
+        let old = self.system.merge(key, &Keeping { text: &mark }, None).await?;
+        let Some((KeptText { text: Some(_) }, _)) = self.system.get::<KeptText>(key).await? else {
+            return Err(StoreError::Unavailable("what was written a moment ago cannot be read".to_owned()));
+        };
+        self.system.merge(key, &Keeping { text: "probed" }, None).await?;
+        match self.system.merge(key, &Keeping { text: "lost" }, Some(&old)).await {
+            Err(refusal) if refusal.is_conflict() => Ok(()),
+            Err(refusal) => Err(refusal.into()),
+            Ok(_) => Err(StoreError::Unavailable("it takes a save of an old version, and so loses changes".to_owned())),
+        }
     }
 
     pub(super) async fn load(&self, id: &SubscriptionId) -> Result<Option<Stored>, StoreError> {

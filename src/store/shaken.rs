@@ -65,6 +65,10 @@ impl Shaken {
         })
     }
 
+    pub(super) fn probe(&self) -> Answer<'_, ()> {
+        Box::pin(self.store.probe())
+    }
+
     pub(super) fn page<'a>(&'a self, after: Option<&'a SubscriptionId>) -> Answer<'a, Page> {
         Box::pin(async move {
             self.begin().await?;

@@ -188,10 +188,7 @@ async fn a_lost_bell_is_found_by_the_sweep() {
         let purchase = world.silver().await;
         world.faults(json!({ "rules": [{ "operation": "activate", "times": 1, "answer": "503" }] })).await;
         world.confirmed(&purchase).await;
-        for message in world.dev.account.peek("activations").await.unwrap() {
-            world.dev.account.delete("activations", &message).await.unwrap();
-        }
-        assert_eq!(world.dev.account.peek("activations").await, Ok(Vec::new()), "every bell is lost");
+        world.dev.account.clear("activations").await.unwrap();
         assert_ne!(world.record(&purchase.id).await.unwrap().known.status, Status::Subscribed);
         let swept = world.now() + Duration::minutes(5);
         world.settle().await;

@@ -8,6 +8,7 @@ mod azurite;
 mod browser;
 mod caller;
 mod discharge;
+mod doctor;
 mod entra;
 mod fulfillment;
 mod host;

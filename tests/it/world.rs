@@ -89,6 +89,11 @@ impl World {
         Self::start(settings, storage(), None).await
     }
 
+    /// A world on real storage, whatever the others are on.
+    pub(crate) async fn on_azurite() -> Self {
+        Self::start(&[], Some(azurite::account().connection_string()), None).await
+    }
+
     /// A world whose handler is a process of its own, on real storage.
     pub(crate) async fn of_process() -> Self {
         Self::start(&[], Some(azurite::account().connection_string()), Some(Wristwatch::new(START))).await

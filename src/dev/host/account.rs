@@ -44,11 +44,7 @@ impl Account {
     }
 
     /// Removes a message, unless its receipt is not the latest one any more.
-    ///
-    /// # Errors
-    ///
-    /// A sentence that says why the account did not do it.
-    pub async fn delete(&self, queue: &str, message: &Message) -> Result<(), String> {
+    pub(super) async fn delete(&self, queue: &str, message: &Message) -> Result<(), String> {
         match self {
             Self::Memory(queues) => {
                 queues.delete(queue, &message.id, &message.receipt);
@@ -84,6 +80,21 @@ impl Account {
         match self {
             Self::Memory(queues) => Ok(queues.peek(queue)),
             Self::Azure(queues) => queues.peek(queue).await.map_err(|fault| fault.private),
+        }
+    }
+
+    /// Loses every message of a queue, visible or not, as a person with a storage browser can.
+    ///
+    /// # Errors
+    ///
+    /// A sentence that says why the account did not do it.
+    pub async fn clear(&self, queue: &str) -> Result<(), String> {
+        match self {
+            Self::Memory(queues) => {
+                queues.clear(queue);
+                Ok(())
+            }
+            Self::Azure(queues) => queues.clear(queue).await.map_err(|fault| fault.private),
         }
     }
 
