@@ -11,6 +11,7 @@ mod discharge;
 mod entra;
 mod fulfillment;
 mod host;
+mod infra;
 mod landing;
 mod log;
 mod marketplace;
