@@ -13,6 +13,7 @@ mod entra;
 mod fulfillment;
 mod host;
 mod kills;
+mod infra;
 mod landing;
 mod log;
 mod marketplace;
