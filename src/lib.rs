@@ -32,3 +32,4 @@ pub mod snapshot;
 pub mod store;
 pub mod subscription;
 pub mod web;
+pub mod words;

@@ -13,10 +13,10 @@ use futures_util::StreamExt as _;
 use reqwest::header::HeaderValue;
 use serde::Deserialize;
 
-use super::refusal::scrub;
 use crate::error::{Code, Fault};
 use crate::outbound;
 use crate::settings::{Credential, MarketplaceSettings};
+use crate::words::scrub;
 
 /// The marketplace API as Entra knows it: the same in every tenant.
 pub(super) const RESOURCE: &str = "20e940b3-4c77-4b0b-9a53-9e16a1b010a7";
