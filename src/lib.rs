@@ -14,6 +14,7 @@ pub mod event;
 pub mod functions;
 pub mod history;
 pub mod host;
+pub mod identity;
 mod keys;
 pub mod log;
 pub mod marketplace;

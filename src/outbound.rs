@@ -1,12 +1,15 @@
-//! The one HTTP client for every call that leaves this process, and the road from Azure's SDK to a local sign-in server.
+//! The one HTTP client for every call that leaves this process, and how Azure's SDK uses it: within bounds, and on the
+//! road to a local sign-in server.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use azure_core::cloud::{CloudConfiguration, CustomConfiguration};
+use azure_core::error::ErrorKind;
 use azure_core::http::{AsyncRawResponse, HttpClient, Request};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use futures_util::StreamExt as _;
 use hyper_util::client::proxy::matcher::Matcher;
 use reqwest::redirect::Policy;
 use url::Url;
@@ -121,4 +124,51 @@ impl HttpClient for Loopback {
         *request.url_mut() = local;
         self.http.execute_request(&request).await
     }
+}
+
+/// The client as a transport for Azure's SDK: each exchange ends in time, each answer has a bound, and no error holds a
+/// URL, because a shared access signature is part of one.
+#[derive(Debug)]
+pub(crate) struct Bounded {
+    http: reqwest::Client,
+    patience: Duration,
+    limit: usize,
+}
+
+impl Bounded {
+    /// `patience` for one exchange from connecting to the last byte; `limit` for the answer's body, in bytes.
+    pub(crate) fn new(http: reqwest::Client, patience: Duration, limit: usize) -> Self {
+        Self { http, patience, limit }
+    }
+
+    async fn exchange(&self, request: &Request) -> azure_core::Result<AsyncRawResponse> {
+        let answer = self.http.execute_request(request).await.map_err(|error| without_url(&error))?;
+        let (status, headers, mut stream) = answer.deconstruct();
+        let mut body = Vec::new();
+        while let Some(chunk) = stream.next().await {
+            body.extend_from_slice(&chunk.map_err(|error| without_url(&error))?);
+            if body.len() > self.limit {
+                let sentence = format!("the answer is larger than {} bytes", self.limit);
+                return Err(azure_core::Error::with_message(ErrorKind::Other, sentence));
+            }
+        }
+        Ok(AsyncRawResponse::from_bytes(status, headers, body))
+    }
+}
+
+#[async_trait::async_trait]
+impl HttpClient for Bounded {
+    async fn execute_request(&self, request: &Request) -> azure_core::Result<AsyncRawResponse> {
+        // Of the kind that the SDK tries again.
+        let late = || azure_core::Error::with_message(ErrorKind::Io, format!("no answer within {:?}", self.patience));
+        tokio::time::timeout(self.patience, self.exchange(request)).await.unwrap_or_else(|_| Err(late()))
+    }
+}
+
+/// The same failure in the words of its innermost cause. What reqwest wraps around it names the URL.
+fn without_url(error: &azure_core::Error) -> azure_core::Error {
+    let causes = std::iter::successors(Some(error as &(dyn std::error::Error + 'static)), |cause| (*cause).source());
+    let innermost = causes.filter(|cause| !cause.is::<reqwest::Error>() && !cause.is::<azure_core::Error>()).last();
+    let words = innermost.map_or_else(|| "the exchange failed".to_owned(), ToString::to_string);
+    azure_core::Error::with_message(error.kind().clone(), words)
 }
