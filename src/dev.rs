@@ -20,12 +20,12 @@ use crate::bell::memory::Queues;
 use crate::clock::Clock;
 use crate::mishap::Mishaps;
 use crate::serve;
-use crate::settings::Settings;
+use crate::settings::{Credential, Settings, Source};
 use crate::store::Store;
 use crate::store::memory::Memory;
 
 use host::{Event, Framing, Handler, Host, Patience};
-use simulator::Simulator;
+use simulator::{Credentials, Simulator};
 
 /// What `dev` is started with.
 #[derive(Clone, Debug)]
@@ -104,6 +104,11 @@ pub async fn start(options: Options) -> Result<Dev, String> {
         landing_url: join(&settings.public_url, "api/landing"),
         webhook_url: join(&host_url, "api/webhook"),
     });
+    if let Credential::Certificate(Source::Given(certificate)) = &settings.marketplace.credential {
+        let certificates = vec![certificate.public_pem()];
+        let credentials = Credentials { certificates, ..Credentials::default() };
+        simulator.set_credentials(credentials).map_err(|refusal| format!("MARKETPLACE_CERTIFICATE: {refusal:?}"))?;
+    }
     #[expect(clippy::disallowed_methods, reason = "the simulator runs beside the handler")]
     let serving = tokio::spawn(simulator.clone().serve(simulator_listener));
 

@@ -15,9 +15,9 @@ use uuid::Uuid;
 
 use super::error::{CallError, CallErrorKind};
 use super::refusal::Refusal;
-use super::token::NoToken;
 use super::wire::Unreadable;
 use super::{Marketplace, PURCHASE_TOKEN_LENGTH, RESPONSE_LIMIT, RETRY_AFTER_LIMIT};
+use crate::identity::NoToken;
 use crate::settings::{host_and_port, is_loopback};
 use crate::subscription::SubscriptionId;
 use crate::words::scrub;

@@ -10,6 +10,7 @@ mod discharge;
 mod entra;
 mod fulfillment;
 mod host;
+mod identity;
 mod landing;
 mod log;
 mod marketplace;
