@@ -18,8 +18,7 @@ use crate::marketplace::caller::Caller;
 use crate::marketplace::{CallError, Marketplace};
 use crate::outbound;
 use crate::pages::Pages;
-use crate::seal::Seal;
-use crate::session::Sessions;
+use crate::secrets::Secrets;
 use crate::settings::Settings;
 use crate::storage::Account;
 use crate::store::azure::Tables;
@@ -52,8 +51,8 @@ pub struct App {
     pub caller: Caller,
     /// Sign-in of people.
     pub entra: Entra,
-    /// What browsers carry for us.
-    pub sessions: Sessions,
+    /// The secrets, and with them what browsers carry for us.
+    pub secrets: Secrets,
     /// What buyers read.
     pub pages: Pages,
     /// Room for the work that this process does after its answers.
@@ -175,11 +174,13 @@ impl App {
         store: Store,
         bell: Bell,
     ) -> Result<Self, Fault> {
+        let secrets = Secrets::new(&settings, &http)?;
+        let proof = secrets.proof.clone();
         Ok(Self {
-            marketplace: Marketplace::new(&settings.marketplace, http.clone())?,
+            marketplace: Marketplace::new(&settings.marketplace, proof, clock.clone(), http.clone())?,
             caller: Caller::new(&settings.marketplace, http.clone()),
             entra: Entra::new(&settings.entra, http),
-            sessions: Sessions::new(Seal::new(&settings.cookie_keys)),
+            secrets,
             pages: Pages::new(&settings.publisher),
             afterwards: Arc::new(Semaphore::new(AFTERWARDS_LIMIT)),
             settings: Arc::new(settings),

@@ -21,12 +21,12 @@ use crate::bell::Bell;
 use crate::clock::Clock;
 use crate::mishap::Mishaps;
 use crate::serve;
-use crate::settings::Settings;
+use crate::settings::{Credential, Settings, Source};
 use crate::store::Store;
 use crate::store::shaken::Shaken;
 
 use host::{Account, Event, Framing, Handler, Host, Patience};
-use simulator::Simulator;
+use simulator::{Credentials, Simulator};
 use storage::Storage;
 
 /// What `dev` is started with.
@@ -131,6 +131,11 @@ pub async fn start(options: Options) -> Result<Dev, String> {
         landing_url: join(&settings.public_url, "api/landing"),
         webhook_url: join(&host_url, "api/webhook"),
     });
+    if let Credential::Certificate(Source::Given(certificate)) = &settings.marketplace.credential {
+        let certificates = vec![certificate.public_pem()];
+        let credentials = Credentials { certificates, ..Credentials::default() };
+        simulator.set_credentials(credentials).map_err(|refusal| format!("MARKETPLACE_CERTIFICATE: {refusal:?}"))?;
+    }
     #[expect(clippy::disallowed_methods, reason = "the simulator runs beside the handler")]
     let serving = tokio::spawn(simulator.clone().serve(simulator_listener));
 
@@ -169,7 +174,19 @@ pub async fn start(options: Options) -> Result<Dev, String> {
     .await
     .map_err(|error| error.to_string())?;
     host.until(|events| events.iter().any(|event| matches!(event, Event::Ready | Event::Stopped { .. }))).await;
-    Ok(Dev { host, host_url, simulator, simulator_url, store: records, account, mishaps, app, settings: environment, function_key, serving })
+    Ok(Dev {
+        host,
+        host_url,
+        simulator,
+        simulator_url,
+        store: records,
+        account,
+        mishaps,
+        app,
+        settings: environment,
+        function_key,
+        serving,
+    })
 }
 
 impl Dev {

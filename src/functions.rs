@@ -81,6 +81,8 @@ pub enum Then {
     Discharge(Doorbell),
     /// A reconciliation, which somebody asked for before its hour.
     Reconcile,
+    /// Secrets that this instance has held for a while are read again, so that nobody waits for it.
+    RereadSecrets,
 }
 
 /// An HTTP function could not do what it was asked.
@@ -165,13 +167,15 @@ pub async fn answer(app: &App, function: Function, request: &Request, now: Offse
             Err(Fault::new(Code::UnknownFunction, format!("{} is not an HTTP function", function.name())).into())
         }
     };
-    match result {
+    let (mut answer, fault) = match result {
         Ok(answer) => (answer, None),
         Err(refused) => {
             let fault = refused.fault.clone();
             (refuse(app, function, &request.invocation_id, refused).into(), Some(fault))
         }
-    }
+    };
+    answer.then.extend(app.secrets.are_due(now).then_some(Then::RereadSecrets));
+    (answer, fault)
 }
 
 /// Runs a function that the host's queue or timer triggered.
@@ -183,7 +187,11 @@ pub async fn answer(app: &App, function: Function, request: &Request, now: Offse
 pub async fn triggered(app: &App, function: Function, body: &[u8], now: OffsetDateTime) -> Result<(), Fault> {
     let envelope = Envelope::parse(body)?;
     match function.trigger() {
-        Trigger::Queue(queue) => discharge(app, &Doorbell::decode(queue, &envelope.message(QUEUE_BINDING)?)?).await,
+        Trigger::Queue(queue) => {
+            let discharged = discharge(app, &Doorbell::decode(queue, &envelope.message(QUEUE_BINDING)?)?).await;
+            app.secrets.reread(now).await;
+            discharged
+        }
         Trigger::Timer if function == Function::Reconcile => reconcile::run(app, now).await.map(drop),
         Trigger::Timer => sweep::run(app, now).await,
         Trigger::Http { .. } => Err(Fault::new(Code::UnknownFunction, "an HTTP function was invoked like a trigger")),
@@ -195,6 +203,10 @@ pub async fn follow_up(app: &App, then: &Then) -> Result<(), Fault> {
     match then {
         Then::Discharge(doorbell) => discharge(app, doorbell).await,
         Then::Reconcile => reconcile::run(app, app.clock.now()).await.map(drop),
+        Then::RereadSecrets => {
+            app.secrets.reread(app.clock.now()).await;
+            Ok(())
+        }
     }
 }
 

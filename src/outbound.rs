@@ -169,3 +169,43 @@ fn without_url(error: &azure_core::Error) -> azure_core::Error {
     let words = innermost.map_or_else(|| "the exchange failed".to_owned(), ToString::to_string);
     azure_core::Error::with_message(error.kind().clone(), words)
 }
+
+/// A transport that reaches one server and no other: whatever address an answer names, no token goes elsewhere.
+///
+/// Azure's SDK sends tokens over https alone. For a server that is plain http on this machine it is therefore told of
+/// https ([`OneServer::address`]), and its requests are sent over http.
+#[derive(Debug)]
+pub(crate) struct OneServer {
+    transport: Bounded,
+    server: Url,
+}
+
+impl OneServer {
+    /// `server` over https, or over http on this machine.
+    pub(crate) fn new(transport: Bounded, server: &Url) -> Self {
+        Self { transport, server: server.clone() }
+    }
+
+    /// The address that the SDK must be told.
+    pub(crate) fn address(&self) -> Url {
+        let mut address = self.server.clone();
+        let port = address.port_or_known_default();
+        let told = address.set_scheme("https").and_then(|()| address.set_port(port));
+        told.expect("the settings accept http and https alone, and both have hosts");
+        address
+    }
+}
+
+#[async_trait::async_trait]
+impl HttpClient for OneServer {
+    async fn execute_request(&self, request: &Request) -> azure_core::Result<AsyncRawResponse> {
+        if request.url().origin() != self.address().origin() {
+            return Err(azure_core::Error::with_message(ErrorKind::Other, "an answer names another server"));
+        }
+        let mut request = request.clone();
+        let url = request.url_mut();
+        let (scheme, port) = (self.server.scheme(), self.server.port());
+        url.set_scheme(scheme).and_then(|()| url.set_port(port)).expect("as above");
+        self.transport.execute_request(&request).await
+    }
+}

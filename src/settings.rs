@@ -1,6 +1,7 @@
 //! Settings: read once from the environment, typed, with every problem in one message that names its key.
 
 mod change_policy;
+mod credential;
 mod reader;
 mod storage;
 
@@ -8,6 +9,8 @@ use std::fmt;
 
 use url::Url;
 
+pub(crate) use self::credential::{CERTIFICATE, CLIENT_SECRET, COOKIE_KEYS, EVENTS_SECRET, SecretSetting};
+pub use self::credential::{Credential, EventsSecret, Source, vault_name};
 use crate::policy::Policy;
 use crate::snapshot::live_offer;
 use reader::{MICROSOFT_AUTHORITY, Reader, SUPPORT_URL};
@@ -32,9 +35,15 @@ pub struct Settings {
     /// Who sells.
     pub publisher: Publisher,
     /// Seals cookies and forms: the first key seals, every key opens. `COOKIE_KEYS`.
-    pub cookie_keys: Vec<CookieKey>,
+    pub cookie_keys: Source<Vec<CookieKey>>,
     /// Where records and queues are kept; `None` means in this process. `AzureWebJobsStorage`.
     pub storage: Option<StorageSettings>,
+    /// Signs events for the publisher; nothing does so yet. `PUBLISHER_EVENTS_SECRET`.
+    pub events_secret: Option<Source<EventsSecret>>,
+    /// The user-assigned identity of this app; without it, its system-assigned one. `AZURE_CLIENT_ID`.
+    pub azure_client_id: Option<String>,
+    /// Where secrets are that are not given. `KEY_VAULT_URL`.
+    pub key_vault_url: Option<Url>,
 }
 
 /// What the hourly comparison with Microsoft's list does.
@@ -61,13 +70,6 @@ pub struct MarketplaceSettings {
     pub credential: Credential,
     /// Where tokens come from. `ENTRA_AUTHORITY_URL`.
     pub authority: Url,
-}
-
-/// How the application proves itself to Entra.
-#[derive(Clone, Debug)]
-pub enum Credential {
-    /// A client secret. `MARKETPLACE_CLIENT_SECRET`.
-    Secret(Secret),
 }
 
 /// Sign-in of people.
@@ -123,18 +125,21 @@ impl fmt::Debug for CookieKey {
 }
 
 /// Every key that [`Settings::read`] looks at.
-pub const KEYS: [&str; 23] = [
+pub const KEYS: [&str; 27] = [
     storage::KEY,
     storage::ACCOUNT_NAME,
     storage::CLIENT_ID,
     storage::CREDENTIAL,
     storage::QUEUE_URI,
     storage::TABLE_URI,
+    "AZURE_CLIENT_ID",
     change_policy::KEY,
     "COOKIE_KEYS",
     "ENTRA_AUTHORITY_URL",
+    "KEY_VAULT_URL",
     "MARKETPLACE_API_HOSTS",
     "MARKETPLACE_API_URL",
+    "MARKETPLACE_CERTIFICATE",
     "MARKETPLACE_CLIENT_ID",
     "MARKETPLACE_CLIENT_SECRET",
     "MARKETPLACE_CREDENTIAL",
@@ -142,6 +147,7 @@ pub const KEYS: [&str; 23] = [
     "OFFERS",
     "PUBLIC_URL",
     "PUBLISHER_APP_URL",
+    "PUBLISHER_EVENTS_SECRET",
     "PUBLISHER_NAME",
     "PUBLISHER_SUPPORT_URL",
     "RECONCILE",
@@ -158,8 +164,10 @@ impl Settings {
     pub fn read(get: impl Fn(&str) -> Option<String>) -> Result<Self, Problems> {
         let mut reader = Reader { get: &get, problems: Vec::new() };
         let authority = reader.url("ENTRA_AUTHORITY_URL", Some(MICROSOFT_AUTHORITY));
+        let (azure_client_id, key_vault_url) = (reader.azure_client_id(), reader.key_vault());
+        let vault = key_vault_url.is_some();
         let settings = Self {
-            marketplace: reader.marketplace(&authority),
+            marketplace: reader.marketplace(&authority, azure_client_id.as_deref(), vault),
             entra: EntraSettings {
                 authority,
                 client_id: reader.guid(
@@ -176,8 +184,11 @@ impl Settings {
                 support_url: reader.url(SUPPORT_URL, None),
                 app_url: reader.url("PUBLISHER_APP_URL", None),
             },
-            cookie_keys: reader.cookie_keys(),
             storage: storage::read(&mut reader),
+            cookie_keys: reader.cookie_keys(vault),
+            events_secret: reader.events_secret(vault),
+            azure_client_id,
+            key_vault_url,
         };
         if reader.problems.is_empty() { Ok(settings) } else { Err(Problems(reader.problems)) }
     }

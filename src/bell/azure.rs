@@ -99,7 +99,9 @@ impl Queues {
 
     pub(super) async fn probe(&self) -> Result<Vec<(String, u64)>, Fault> {
         self.create().await?;
-        self.ask(PROBE, async |client| client.create(None).await.map(drop)).await.map_err(|refusal| unavailable(&refusal))?;
+        self.ask(PROBE, async |client| client.create(None).await.map(drop))
+            .await
+            .map_err(|refusal| unavailable(&refusal))?;
         self.put(PROBE, b"probe".to_vec(), Duration::ZERO).await?;
         // All that are there: another doctor may have died before it deleted its own.
         for message in self.receive(PROBE, RECEIVE_MAX, PROBE_VISIBILITY).await? {
@@ -120,7 +122,9 @@ impl Queues {
     ///
     /// [`Code::QueueUnavailable`], with what to do.
     pub async fn clear(&self, queue: &str) -> Result<(), Fault> {
-        self.ask(queue, async |client| client.clear(None).await.map(drop)).await.map_err(|refusal| unavailable(&refusal))
+        self.ask(queue, async |client| client.clear(None).await.map(drop))
+            .await
+            .map_err(|refusal| unavailable(&refusal))
     }
 
     /// Puts a bell that rings once its duty is due, and not before.

@@ -28,6 +28,7 @@ mod change;
 mod claims;
 mod control;
 mod courier;
+mod credentials;
 mod deed;
 mod delivery;
 mod door;
@@ -51,6 +52,7 @@ mod webhooks;
 pub use call::Call;
 pub use catalog::{OFFER, PLANS, Plan};
 pub use courier::ATTEMPT_WITHIN;
+pub use credentials::{Credentials, Federated};
 pub use deed::Deed;
 pub use delivery::{RETRY_EVERY, TRIES};
 pub use faults::{Answer, Effect, Faults, Profile, Rule};
@@ -111,6 +113,7 @@ struct Inner {
 struct State {
     market: market::Market,
     keys: keys::Keys,
+    credentials: Credentials,
     /// How far the simulator's clock is ahead of [`Options::clock`].
     ahead: Duration,
     calls: BTreeMap<Call, u32>,
@@ -144,6 +147,7 @@ impl Simulator {
         let state = State {
             market: market::Market::new(options.seed),
             keys: keys::Keys::new(),
+            credentials: Credentials::default(),
             ahead: Duration::ZERO,
             calls: BTreeMap::new(),
             pulse: Pulse::default(),
@@ -253,7 +257,19 @@ impl Simulator {
         Ok(())
     }
 
-    /// Forgets every subscription, token, fault and count, and sets the clock back. Keys stay.
+    /// With what the publisher's application may prove itself.
+    pub fn credentials(&self) -> Credentials {
+        self.with(|state, _| state.credentials.clone())
+    }
+
+    /// Replaces with what the publisher's application may prove itself.
+    pub fn set_credentials(&self, credentials: Credentials) -> Result<(), Refusal> {
+        credentials.check()?;
+        self.with(|state, _| state.credentials = credentials);
+        Ok(())
+    }
+
+    /// Forgets every subscription, token, fault and count, and sets the clock back. Keys and credentials stay.
     pub fn forget(&self) {
         self.with(|state, _| {
             state.market.forget();

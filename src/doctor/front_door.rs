@@ -18,8 +18,12 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const ANSWER_LIMIT: u64 = 4 * 1024;
 
 /// What the app cannot do without: Microsoft's token, the buyer's cookies, and where a form was posted from.
-const NEEDED: [(&str, &str); 4] =
-    [("authorization", "Bearer doctor"), ("cookie", "doctor=1"), ("origin", "https://doctor.invalid"), ("sec-fetch-site", "none")];
+const NEEDED: [(&str, &str); 4] = [
+    ("authorization", "Bearer doctor"),
+    ("cookie", "doctor=1"),
+    ("origin", "https://doctor.invalid"),
+    ("sec-fetch-site", "none"),
+];
 
 pub(super) async fn front_door(app: &App, http: &reqwest::Client) -> Vec<Finding> {
     let url = app.settings.function_url("health");
@@ -37,7 +41,8 @@ pub(super) async fn front_door(app: &App, http: &reqwest::Client) -> Vec<Finding
     }
     let said: Option<Value> = answer.bytes().await.ok().and_then(|body| serde_json::from_slice(&body).ok());
     let Some(arrived) = said.as_ref().filter(|said| said["status"] == "ok").map(|said| &said["arrived"]) else {
-        let says = format!("{url} is answered by something else than this app: set PUBLIC_URL to where browsers reach it");
+        let says =
+            format!("{url} is answered by something else than this app: set PUBLIC_URL to where browsers reach it");
         return vec![Finding::bad(PUBLIC_URL, says)];
     };
     let arrived: Vec<&str> = arrived.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
@@ -46,7 +51,10 @@ pub(super) async fn front_door(app: &App, http: &reqwest::Client) -> Vec<Finding
         Finding::good(HEADERS, "those that the app needs come through")
     } else {
         let lost = lost.join(", ");
-        Finding::bad(HEADERS, format!("what stands in front of {url} takes away: {lost}. Let it pass them on unchanged"))
+        Finding::bad(
+            HEADERS,
+            format!("what stands in front of {url} takes away: {lost}. Let it pass them on unchanged"),
+        )
     };
     vec![Finding::good(PUBLIC_URL, format!("{url} is answered by this app")), headers]
 }
@@ -64,10 +72,14 @@ fn unreachable(url: &str, error: &reqwest::Error) -> String {
 
 fn refused(url: &str, status: u16) -> String {
     let advice = match status {
-        300..=399 => "it redirects, perhaps to a sign-in or to another name: turn App Service authentication off, which \
-                      Microsoft's webhook cannot pass, and set PUBLIC_URL to the address itself",
-        401 | 403 => "something in front of the app wants to know who comes: App Service authentication, access \
-                      restrictions or a firewall, which neither buyers nor Microsoft can pass",
+        300..=399 => {
+            "it redirects, perhaps to a sign-in or to another name: turn App Service authentication off, which \
+                      Microsoft's webhook cannot pass, and set PUBLIC_URL to the address itself"
+        }
+        401 | 403 => {
+            "something in front of the app wants to know who comes: App Service authentication, access \
+                      restrictions or a firewall, which neither buyers nor Microsoft can pass"
+        }
         404 => "no such function there: set PUBLIC_URL to this app, or deploy it",
         500.. => "the app does not run, or its front door does not reach it",
         _ => "that is not this app",

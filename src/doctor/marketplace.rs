@@ -30,7 +30,9 @@ pub(super) async fn marketplace(app: &App) -> Vec<Finding> {
     };
     let webhook = match app.caller.keys_at_hand(app.clock.now()).await {
         Ok(keys) => Finding::good(WEBHOOK, format!("{keys} of the tenant's keys, which prove that Microsoft calls")),
-        Err(fault) => Finding::bad(WEBHOOK, format!("{}: see MARKETPLACE_TENANT_ID and ENTRA_AUTHORITY_URL", fault.private)),
+        Err(fault) => {
+            Finding::bad(WEBHOOK, format!("{}: see MARKETPLACE_TENANT_ID and ENTRA_AUTHORITY_URL", fault.private))
+        }
     };
     vec![token, api, webhook]
 }

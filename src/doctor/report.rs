@@ -91,9 +91,10 @@ impl Report {
 
     /// For programs.
     pub fn to_json(&self) -> Value {
-        let findings = self.findings.iter().map(|finding| {
-            json!({ "about": finding.about, "state": finding.state.name(), "says": finding.says })
-        });
+        let findings = self
+            .findings
+            .iter()
+            .map(|finding| json!({ "about": finding.about, "state": finding.state.name(), "says": finding.says }));
         json!({ "works": self.works(), "findings": findings.collect::<Vec<_>>() })
     }
 }

@@ -29,7 +29,10 @@ fn finding(about: &'static str, inspected: Option<Inspected>, now: OffsetDateTim
         Ok(Some(expires_at)) => {
             let date = expires_at.format(&Rfc3339).unwrap_or_default();
             if expires_at <= now {
-                Finding::bad(about, format!("{name} expired on {date}: make a new one, and set it; docs/operations.md says how"))
+                Finding::bad(
+                    about,
+                    format!("{name} expired on {date}: make a new one, and set it; docs/operations.md says how"),
+                )
             } else if expires_at - now <= EXPIRY_WARNING {
                 Finding::notice(about, format!("{name} expires on {date}: make a new one; docs/operations.md says how"))
             } else {

@@ -23,7 +23,9 @@ const BORNE: time::Duration = time::Duration::minutes(5);
 pub(super) async fn keys(app: &App) -> Vec<Finding> {
     vec![match app.entra.keys_at_hand(app.clock.now()).await {
         Ok(keys) => Finding::good(SIGN_IN, format!("{keys} of Entra's keys, which prove who signs in")),
-        Err(fault) => Finding::bad(SIGN_IN, format!("{}: see ENTRA_AUTHORITY_URL, and may this app call out?", fault.private)),
+        Err(fault) => {
+            Finding::bad(SIGN_IN, format!("{}: see ENTRA_AUTHORITY_URL, and may this app call out?", fault.private))
+        }
     }]
 }
 
@@ -43,7 +45,8 @@ pub(super) async fn clock(app: &App, http: &reqwest::Client) -> Vec<Finding> {
     let ahead = ours - date;
     let seconds = ahead.whole_seconds();
     vec![if ahead.abs() > BORNE {
-        let says = format!("this machine's clock is {seconds} seconds ahead of Entra's: tokens are refused. Set it by NTP");
+        let says =
+            format!("this machine's clock is {seconds} seconds ahead of Entra's: tokens are refused. Set it by NTP");
         Finding::bad(CLOCK, says)
     } else if ahead.abs() > NOTICED {
         Finding::notice(CLOCK, format!("this machine's clock is {seconds} seconds ahead of Entra's"))

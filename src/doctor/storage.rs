@@ -38,7 +38,10 @@ pub(super) async fn queues(app: &App) -> Vec<Finding> {
         Finding::good(POISON, "empty")
     } else {
         let held = poisoned.join(", ");
-        Finding::notice(POISON, format!("{held}: messages that the app failed on five times; docs/operations.md says what to do"))
+        Finding::notice(
+            POISON,
+            format!("{held}: messages that the app failed on five times; docs/operations.md says what to do"),
+        )
     };
     vec![Finding::good(QUEUES, "there, and a message is put, received and deleted"), poison]
 }

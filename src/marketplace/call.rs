@@ -14,12 +14,13 @@ use url::Url;
 use uuid::Uuid;
 
 use super::error::{CallError, CallErrorKind};
-use super::refusal::{Refusal, scrub};
-use super::token::NoToken;
+use super::refusal::Refusal;
 use super::wire::Unreadable;
 use super::{Marketplace, PURCHASE_TOKEN_LENGTH, RESPONSE_LIMIT, RETRY_AFTER_LIMIT};
+use crate::identity::NoToken;
 use crate::settings::{host_and_port, is_loopback};
 use crate::subscription::SubscriptionId;
+use crate::words::scrub;
 
 /// The only version of this API.
 const API_VERSION: &str = "2018-08-31";

@@ -1,12 +1,8 @@
 //! Takes the environment apart, key by key, and collects what is wrong with it.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use url::Url;
 
-use super::{
-    CookieKey, Credential, MarketplaceSettings, Reconciliation, Secret, change_policy, host_and_port, is_loopback,
-};
+use super::{MarketplaceSettings, Reconciliation, change_policy, host_and_port, is_loopback};
 use crate::policy::Policy;
 use crate::snapshot::live_offer;
 
@@ -66,7 +62,12 @@ impl Reader<'_> {
         nowhere()
     }
 
-    pub(super) fn marketplace(&mut self, authority: &Url) -> MarketplaceSettings {
+    pub(super) fn marketplace(
+        &mut self,
+        authority: &Url,
+        azure_client_id: Option<&str>,
+        vault: bool,
+    ) -> MarketplaceSettings {
         let api_url = self.url("MARKETPLACE_API_URL", Some(MICROSOFT_API));
         let own = host_and_port(&api_url);
         let mut api_hosts: Vec<String> = match self.optional("MARKETPLACE_API_HOSTS") {
@@ -77,33 +78,16 @@ impl Reader<'_> {
         if !api_hosts.contains(&own) {
             api_hosts.push(own);
         }
-        MarketplaceSettings {
-            api_url,
-            api_hosts,
-            tenant_id: self.guid(
-                "MARKETPLACE_TENANT_ID",
-                "the \"Microsoft Entra tenant ID\" on the offer's Technical configuration page in Partner Center",
-            ),
-            client_id: self.guid(
-                "MARKETPLACE_CLIENT_ID",
-                "the \"Microsoft Entra application ID\" on the offer's Technical configuration page in Partner Center",
-            ),
-            credential: self.credential(),
-            authority: authority.clone(),
-        }
-    }
-
-    pub(super) fn credential(&mut self) -> Credential {
-        match self.optional("MARKETPLACE_CREDENTIAL").as_deref() {
-            None | Some("secret") => {}
-            Some(other) => {
-                self.problems.push(format!("MARKETPLACE_CREDENTIAL is \"{other}\"; this version knows \"secret\"."));
-            }
-        }
-        Credential::Secret(Secret::new(self.required(
-            "MARKETPLACE_CLIENT_SECRET",
-            "a client secret of the app registration that MARKETPLACE_CLIENT_ID names",
-        )))
+        let tenant_id = self.guid(
+            "MARKETPLACE_TENANT_ID",
+            "the \"Microsoft Entra tenant ID\" on the offer's Technical configuration page in Partner Center",
+        );
+        let client_id = self.guid(
+            "MARKETPLACE_CLIENT_ID",
+            "the \"Microsoft Entra application ID\" on the offer's Technical configuration page in Partner Center",
+        );
+        let credential = self.credential(&client_id, azure_client_id, vault);
+        MarketplaceSettings { api_url, api_hosts, tenant_id, client_id, credential, authority: authority.clone() }
     }
 
     pub(super) fn offers(&mut self) -> Vec<String> {
@@ -154,24 +138,6 @@ impl Reader<'_> {
                 nowhere()
             }
         }
-    }
-
-    pub(super) fn cookie_keys(&mut self) -> Vec<CookieKey> {
-        const MEANING: &str =
-            "one or two base64 keys of 32 bytes, separated by a comma (make one with: openssl rand -base64 32)";
-        let list = self.required("COOKIE_KEYS", MEANING);
-        let mut keys = Vec::new();
-        let mut unusable = false;
-        for key in list.split(',').map(str::trim).filter(|key| !key.is_empty()) {
-            match STANDARD.decode(key).ok().and_then(|bytes| bytes.try_into().ok()) {
-                Some(bytes) => keys.push(CookieKey(bytes)),
-                None => unusable = true,
-            }
-        }
-        if unusable || (keys.is_empty() && !list.is_empty()) || keys.len() > 2 {
-            self.problems.push(format!("COOKIE_KEYS is not usable; it is {MEANING}."));
-        }
-        keys
     }
 }
 

@@ -58,8 +58,20 @@ async fn where_everything_works_the_doctor_says_so() {
     assert!(report.works(), "{report}");
     assert!(report.to_string().ends_with("\nEverything works."), "{report}");
     for about in [
-        "version", "settings", "tables", "queues", "poison queues", "cookie keys", "credential", "marketplace token",
-        "marketplace", "webhook keys", "sign-in", "clock", "PUBLIC_URL", "headers",
+        "version",
+        "settings",
+        "tables",
+        "queues",
+        "poison queues",
+        "cookie keys",
+        "credential",
+        "marketplace token",
+        "marketplace",
+        "webhook keys",
+        "sign-in",
+        "clock",
+        "PUBLIC_URL",
+        "headers",
     ] {
         let found = report.findings.iter().filter(|finding| finding.about == about).count();
         assert_eq!(found, 1, "{about}: {report}");
@@ -114,7 +126,10 @@ async fn one_thing_is_broken_at_a_time_and_the_doctor_names_it() {
             "AzureWebJobsStorage has a key that is not this account's",
         ),
         (
-            set("AzureWebJobsStorage", &format!("AccountName=a00;AccountKey=eA==;QueueEndpoint={NOBODY}/a00;TableEndpoint={NOBODY}/a00")),
+            set(
+                "AzureWebJobsStorage",
+                &format!("AccountName=a00;AccountKey=eA==;QueueEndpoint={NOBODY}/a00;TableEndpoint={NOBODY}/a00"),
+            ),
             "tables",
             "storage at 127.0.0.1 cannot be reached",
         ),
@@ -135,11 +150,18 @@ async fn one_thing_is_broken_at_a_time_and_the_doctor_names_it() {
         (set("PUBLIC_URL", NOBODY), "PUBLIC_URL", "cannot be connected to"),
         (set("PUBLIC_URL", &simulator), "PUBLIC_URL", "answers 404: no such function there"),
         (set("PUBLIC_URL", &front_door(302, "").await), "PUBLIC_URL", "turn App Service authentication off"),
-        (set("PUBLIC_URL", &front_door(401, "").await), "PUBLIC_URL", "something in front of the app wants to know who"),
+        (
+            set("PUBLIC_URL", &front_door(401, "").await),
+            "PUBLIC_URL",
+            "something in front of the app wants to know who",
+        ),
         (set("PUBLIC_URL", &front_door(502, "").await), "PUBLIC_URL", "the app does not run"),
         (set("PUBLIC_URL", &front_door(200, "Welcome!").await), "PUBLIC_URL", "something else than this app"),
         (
-            set("PUBLIC_URL", &front_door(200, r#"{"status":"ok","arrived":["cookie","origin","sec-fetch-site"]}"#).await),
+            set(
+                "PUBLIC_URL",
+                &front_door(200, r#"{"status":"ok","arrived":["cookie","origin","sec-fetch-site"]}"#).await,
+            ),
             "headers",
             "takes away: authorization",
         ),

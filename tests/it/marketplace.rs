@@ -2,16 +2,16 @@
 
 mod identity;
 mod refusals;
-mod server;
+pub(crate) mod server;
 mod silence;
 
-use marketplace_fulfillment::marketplace::{CallErrorKind, Cursor, Marketplace, OperationOutcome};
-use marketplace_fulfillment::outbound::{self, USER_AGENT};
+use marketplace_fulfillment::marketplace::{CallErrorKind, Cursor, OperationOutcome};
+use marketplace_fulfillment::outbound::USER_AGENT;
 use serde_json::{Value, json};
 use url::Url;
 
 use self::server::{
-    BEARER, OPERATION, PURCHASE_TOKEN, SECRET, SUBSCRIPTION, Server, answer, documented, id, json_answer, with,
+    BEARER, OPERATION, PURCHASE_TOKEN, SECRET, SUBSCRIPTION, Server, answer, client, documented, id, json_answer, with,
 };
 use crate::log::Log;
 use crate::wire::fixture;
@@ -109,7 +109,7 @@ async fn the_list_is_followed_to_a_second_host_with_the_version_added() {
     .await;
     let mut settings = server.settings();
     settings.api_hosts.push(format!("LOCALHOST:{}", server.address.port()));
-    let client = Marketplace::new(&settings, outbound::client()).unwrap();
+    let client = client(&settings).unwrap();
     let cursor = client.list_subscriptions(None).await.unwrap().next.unwrap();
     let stored = Cursor::parse(cursor.as_str()).unwrap();
     let page = client.list_subscriptions(Some(&stored)).await.unwrap();
@@ -158,7 +158,7 @@ async fn plain_http_is_for_this_machine_alone() {
     let mut settings = server.settings();
     settings.api_url = Url::parse("http://marketplaceapi.microsoft.com/api").unwrap();
     settings.api_hosts = vec!["marketplaceapi.microsoft.com".to_owned()];
-    let client = Marketplace::new(&settings, outbound::client()).unwrap();
+    let client = client(&settings).unwrap();
     assert_eq!(client.get_subscription(&id()).await.unwrap_err().kind, CallErrorKind::UntrustedHost);
     assert_eq!(server.token_requests(), 0);
 }
