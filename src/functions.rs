@@ -160,7 +160,8 @@ pub async fn answer(app: &App, function: Function, request: &Request, now: Offse
         Function::Confirm => confirm::run(app, request, now).await,
         Function::Progress => progress::run(app, request, now).await.map(Answer::from),
         Function::Subscriptions => subscriptions::run(app, request).await,
-        Function::Doctor => Ok(doctor::run(app).await.into()),
+        // Boxed: it asks everybody at once, and every other answer would carry the room for that.
+        Function::Doctor => Ok(Box::pin(doctor::run(app)).await.into()),
         Function::Health => Ok(health::run(request).into()),
         Function::Webhook => webhook::run(app, request, now).await,
         Function::Acknowledge | Function::Activate | Function::Change | Function::Reconcile | Function::Sweep => {
