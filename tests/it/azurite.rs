@@ -1,4 +1,5 @@
-//! Azurite, Azure Storage on this machine: one for all stories of a test process, an account of its own for each story.
+//! Azurite, Azure Storage on this machine: one for all stories of a test process, or of a whole run, and an account of its own
+//! for each story.
 
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
@@ -72,19 +73,12 @@ impl Account {
 impl Azurite {
     fn start(more: &[&str]) -> Self {
         let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
-        let program = tests.join("node_modules/azurite/dist/src/azurite.js");
-        assert!(program.exists(), "Azurite is not installed: npm ci --prefix tests (tests/run does it)");
-        let mut command = Command::new("node");
-        for script in ["clock.cjs", "leash.cjs"] {
-            command.arg("--require").arg(tests.join("azurite").join(script));
-        }
-        command.arg(program);
-        command.args(["--silent", "--disableTelemetry", "--inMemoryPersistence"]);
-        for service in ["blob", "queue", "table"] {
-            command.args([&format!("--{service}Host"), "127.0.0.1", &format!("--{service}Port"), "0"]);
-        }
+        let installed = tests.join("node_modules/azurite").exists();
+        assert!(installed, "Azurite is not installed: npm ci --prefix tests (tests/run does it)");
+        let mut command = Command::new(tests.join("azurite/start"));
         command.args(more);
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("node starts");
+        let mut child =
+            command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("tests/azurite/start can be run");
         let leash = child.stdin.take();
         Self { ports: listening(child), _leash: leash }
     }

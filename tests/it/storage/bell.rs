@@ -40,6 +40,14 @@ async fn a_bell_rings_when_its_duty_is_due_and_not_before() {
     assert_eq!(Doorbell::decode(Queue::Activations, &heard.body), Ok(doorbell()));
     assert!(used.queues.delete(QUEUE, &heard.id, &heard.receipt).await.unwrap());
 
+    let fraction = Duration::milliseconds(1_500);
+    used.queues.put(QUEUE, b"x".to_vec(), fraction).await.unwrap();
+    used.hands.advance(fraction);
+    assert!(used.bodies().await.is_empty(), "a part of a second is a whole one");
+    used.hands.advance(Duration::SECOND);
+    assert_eq!(used.bodies().await, [b"x"]);
+    used.hands.advance(LIFETIME);
+
     bell.ring(&doorbell(), Duration::ZERO).await.unwrap();
     assert!(used.queues.any_visible(QUEUE).await.unwrap(), "what is due rings at once");
     bell.ring(&doorbell(), Duration::days(30)).await.unwrap();

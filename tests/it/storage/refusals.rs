@@ -2,8 +2,8 @@
 
 use marketplace_fulfillment::clock::Clock;
 use marketplace_fulfillment::outbound;
-use marketplace_fulfillment::storage::{Account, CALL_PATIENCE, SEARCH_PATIENCE};
-use marketplace_fulfillment::store::{Store, StoreError};
+use marketplace_fulfillment::storage::{Account, CALL_PATIENCE, EXCHANGE_PATIENCE, SEARCH_PATIENCE};
+use marketplace_fulfillment::store::{Kept, Store, StoreError};
 use marketplace_fulfillment::subscription::SubscriptionId;
 use time::Duration;
 
@@ -117,6 +117,19 @@ async fn nobody_waits_for_ever() {
     }
 }
 
+/// Whoever does not answer in time is asked again: a lost answer costs two seconds and not the call.
+#[tokio::test(start_paused = true)]
+async fn a_silent_exchange_is_not_the_end_of_a_call() {
+    let used = Used::bare();
+    let proxy = Proxy::new(&used.account, Before::Tables).await;
+    let (store, _) = used.through(&proxy);
+    let kept = Mischief::Says(200, "etag: x\r\n".to_owned(), r#"{"text":"kept"}"#.to_owned());
+    proxy.plan([Mischief::Silent, kept]);
+    let start = tokio::time::Instant::now();
+    assert_eq!(store.kept(Kept::CallerKeys).await, Ok(Some("kept".to_owned())));
+    assert!(start.elapsed() >= EXCHANGE_PATIENCE, "{:?}", start.elapsed());
+}
+
 /// A search whose parts each end in time, and which has no end.
 #[tokio::test(start_paused = true)]
 async fn a_search_without_an_end_is_ended() {
@@ -166,11 +179,13 @@ async fn a_signature_is_in_no_error() {
     let connection = connection.replace(&format!(":{table}/"), &format!(":{}/", proxy.ports()[2]));
     let (store, _) = open(&connection, &used.clock);
     let Store::Azure(tables) = &store else { unreachable!("made so") };
-    for mischief in [Mischief::Broken, refusal(403, "AuthenticationFailed"), refusal(400, "InvalidInput")] {
+    let busy = refusal(503, "ServerBusy");
+    for mischief in [refusal(403, "AuthenticationFailed"), refusal(400, "InvalidInput"), Mischief::Broken, busy] {
         proxy.always(mischief);
         let error = tables.create().await.unwrap_err();
         let text = format!("{error} {error:?} {store:?}");
         assert!(!text.contains("sig") && !text.contains(&signature), "{text}");
     }
-    assert!(proxy.seen()[0].contains("&sig="), "it was sent: {:?}", proxy.seen());
+    let sent: Vec<usize> = proxy.seen().iter().map(|line| line.matches("&sig=").count()).collect();
+    assert_eq!(sent, [1, 1, 1], "once on every try");
 }
