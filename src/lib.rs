@@ -30,6 +30,8 @@ pub mod serve;
 pub mod session;
 pub mod settings;
 pub mod snapshot;
+pub mod span;
 pub mod store;
 pub mod subscription;
+pub mod trace;
 pub mod web;

@@ -31,6 +31,7 @@ mod simulator;
 mod subscription;
 mod subscriptions;
 mod tidy;
+mod trace;
 mod visitor;
 mod walkthrough;
 mod webhook;

@@ -65,6 +65,15 @@ impl World {
     /// A world with these settings in place of those that fit the simulator. Reconciliation only observes, unless they
     /// say otherwise: what it healed, a story could not see.
     pub(crate) async fn new(settings: &[(&str, &str)]) -> Self {
+        Self::start(settings, false).await
+    }
+
+    /// The same before a host that traces: it sends a `traceparent` with every invocation.
+    pub(crate) async fn traced() -> Self {
+        Self::start(&[], true).await
+    }
+
+    async fn start(settings: &[(&str, &str)], traceparent: bool) -> Self {
         let clock = Clock::manual(START);
         let settings = [("RECONCILE", "observe")].iter().chain(settings);
         let environment: BTreeMap<_, _> =
@@ -75,6 +84,7 @@ impl World {
             enable_auth: false,
             seed: 7,
             app_root: Some(Path::new(env!("CARGO_MANIFEST_DIR")).to_owned()),
+            traceparent,
             clock: clock.clone(),
             environment,
         };

@@ -9,7 +9,7 @@ use warp::Filter as _;
 use warp::http::{HeaderMap, Method};
 use warp::path::FullPath;
 
-use super::call::Call;
+use super::call::{Call, HEARD_MAX, Heard};
 use super::faults::{Answer, Effect, Rule};
 use super::refusal::Refusal;
 use super::{Simulator, api, control, courier, entra, page};
@@ -144,6 +144,12 @@ fn strike(simulator: &Simulator, face: &Face, request: &Request) -> Option<Rule>
     };
     simulator.with(|state, _| {
         *state.calls.entry(call).or_default() += 1;
+        if state.heard.len() == HEARD_MAX {
+            state.heard.pop_front();
+        }
+        let said = |name| request.header(name).map(str::to_owned);
+        let (traceparent, tracestate) = (said("traceparent"), said("tracestate"));
+        state.heard.push_back(Heard { call, traceparent, tracestate });
         let token = request.header("x-ms-marketplace-token").filter(|_| call == Call::Resolve);
         let resolved = token.and_then(|token| state.market.subscription_of(token)).map(str::to_owned);
         state.market.count(resolved.as_deref().unwrap_or(subscription), call);
