@@ -1,6 +1,6 @@
 //! Spans: what one invocation and one call to another server were part of, how long they took and how they ended, each
 //! as one line of the log, in the words of OpenTelemetry's semantic conventions 1.44.0
-//! (<https://opentelemetry.io/docs/specs/semconv/>; HTTP stable, FaaS, messaging and Azure in development). Four things
+//! (<https://opentelemetry.io/docs/specs/semconv/>; HTTP stable, `FaaS`, messaging and Azure in development). Four things
 //! are said otherwise. `name`, `kind`, `trace_id`, `span_id`, `parent_span_id` and `duration_ms` are fields, because a
 //! line has no other place for them. A call has `url.path` and the server's name, never the whole URL: queries carry
 //! tokens and signatures. An invocation has `http.route` in place of the path: a stranger's path may hold anything. And
