@@ -1,12 +1,13 @@
 //! The one HTTP client for every call that leaves this process, and how Azure's SDK uses it: within bounds, and on the
 //! road to a local sign-in server.
 
+mod traced;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use azure_core::cloud::{CloudConfiguration, CustomConfiguration};
 use azure_core::error::ErrorKind;
-use azure_core::http::headers::HeaderName;
 use azure_core::http::{AsyncRawResponse, HttpClient, Request};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -15,8 +16,8 @@ use hyper_util::client::proxy::matcher::Matcher;
 use reqwest::redirect::Policy;
 use url::Url;
 
+pub use self::traced::traced;
 use crate::settings::is_loopback;
-use crate::span::{Call, Failed};
 
 /// How long a connection may take, TLS included. A healthy one in another region takes well under a second; whoever
 /// needs more than this is better tried again.
@@ -90,47 +91,6 @@ pub(crate) fn loopback_transport(http: reqwest::Client, authority: &Url) -> Arc<
         return Arc::new(Loopback { http, authority: authority.clone() });
     }
     http
-}
-
-/// The transport `inner` for Azure's SDK, with a span for every request that it sends, repetitions included, and the
-/// trace's headers on it. `whom` and `operation` are those of [`Call`].
-pub fn traced(inner: Arc<dyn HttpClient>, whom: &'static str, operation: &'static str) -> Arc<dyn HttpClient> {
-    Arc::new(Traced { inner, whom, operation })
-}
-
-/// Statuses with which storage tells how things are: there is no such record, there is one already, it was changed
-/// meanwhile.
-const EXPECTED: [u16; 3] = [404, 409, 412];
-
-/// The header in which Azure's services name a request in their own logs.
-const SERVICE_REQUEST_ID: HeaderName = HeaderName::from_static("x-ms-request-id");
-
-#[derive(Debug)]
-struct Traced {
-    inner: Arc<dyn HttpClient>,
-    whom: &'static str,
-    operation: &'static str,
-}
-
-#[async_trait::async_trait]
-impl HttpClient for Traced {
-    async fn execute_request(&self, request: &Request) -> azure_core::Result<AsyncRawResponse> {
-        let mut call = Call::new(self.whom, self.operation, request.method().as_str(), request.url()).begin();
-        let mut request = request.clone();
-        for (name, value) in call.headers() {
-            request.insert_header(name, value);
-        }
-        let answer = self.inner.execute_request(&request).await;
-        let Ok(response) = &answer else {
-            call.end(Err(Failed { kind: "unreachable", ..Failed::default() }));
-            return answer;
-        };
-        let status = u16::from(response.status());
-        call.answered(status, response.headers().get_optional_str(&SERVICE_REQUEST_ID));
-        let (kind, expected) = (status.to_string(), EXPECTED.contains(&status));
-        call.end(if status < 400 { Ok(()) } else { Err(Failed { kind: &kind, code: None, expected }) });
-        answer
-    }
 }
 
 fn is_local(authority: &Url) -> bool {

@@ -1,14 +1,18 @@
 //! One trace from the host through the handler to Microsoft: what is read, what goes out, what the log says of it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
 use std::time::Duration as RealDuration;
 
+use azure_core::http::{AsyncRawResponse, HttpClient, Request};
 use marketplace_fulfillment::dev::host::Event;
 use marketplace_fulfillment::dev::simulator::{Call, Heard};
+use marketplace_fulfillment::outbound;
 use marketplace_fulfillment::trace::TraceContext;
 use reqwest::Method;
 use serde_json::{Value, json};
 use time::Duration;
+use url::Url;
 
 use crate::log::Log;
 use crate::serve::handler;
@@ -112,6 +116,8 @@ fn a_tracestate_is_passed_on_up_to_its_bound() {
     assert_eq!(TraceContext::read(["broken"], ["az=1"]), None, "no state without a trace");
 }
 
+type Headers<'a> = &'a [(&'a str, &'a str)];
+
 /// The ids in a `traceparent`: trace, span.
 fn ids(heard: &Heard) -> (String, String) {
     let traceparent = heard.traceparent.as_deref().unwrap_or_else(|| panic!("no traceparent: {heard:?}"));
@@ -167,12 +173,7 @@ async fn every_call_belongs_to_the_invocation_that_made_it() {
 }
 
 /// A handler of its own, a subscription that it knows, and what it says of one `resync` with these headers.
-async fn resync(
-    world: &World,
-    base: &str,
-    id: &str,
-    headers: &[(&str, &str)],
-) -> (Vec<Value>, Heard, reqwest::Response) {
+async fn resync(world: &World, base: &str, id: &str, headers: Headers<'_>) -> (Vec<Value>, Heard, reqwest::Response) {
     let log = Log::default();
     let guard = log.capture();
     let mut request = world.http.request(Method::POST, format!("{base}/api/subscriptions/{id}/resync"));
@@ -195,7 +196,7 @@ async fn a_clients_headers_are_taken_up_where_they_can_be() {
         let (first, second) = ("traceparent", "tracestate");
         let other = "00-00000000000000000000000000000abc-00f067aa0ba902b7-01";
         // What is sent, whether it is the given trace that goes on, and what of the state.
-        let table: &[(&[(&str, &str)], bool, Option<&str>)] = &[
+        let table: &[(Headers<'_>, bool, Option<&str>)] = &[
             (&[], false, None),
             (&[(first, GIVEN)], true, None),
             (&[(first, GIVEN), (second, "az=1,b=2")], true, Some("az=1,b=2")),
@@ -289,6 +290,59 @@ async fn an_invocations_line_has_the_words_of_the_conventions() {
         }
     })
     .await;
+}
+
+/// A server that the SDK talks to: answers with a status, or with nothing.
+#[derive(Debug)]
+struct Storage(Option<u16>, Mutex<Vec<Request>>);
+
+#[async_trait::async_trait]
+impl HttpClient for Storage {
+    async fn execute_request(&self, request: &Request) -> azure_core::Result<AsyncRawResponse> {
+        self.1.lock().unwrap().push(request.clone());
+        let nobody = || azure_core::Error::with_message(azure_core::error::ErrorKind::Io, "no connection");
+        let mut headers = azure_core::http::headers::Headers::new();
+        headers.insert("x-ms-request-id", "theirs-1");
+        self.0.map(|status| AsyncRawResponse::from_bytes(status.into(), headers, "")).ok_or_else(nobody)
+    }
+}
+
+#[tokio::test]
+async fn every_request_of_the_sdk_is_a_span() {
+    let table = [
+        (Some(200), "INFO", "Table storage answered entity.", json!(null)),
+        (Some(404), "INFO", "Table storage answered entity.", json!("404")),
+        (Some(409), "INFO", "Table storage answered entity.", json!("409")),
+        (Some(412), "INFO", "Table storage answered entity.", json!("412")),
+        (Some(403), "WARN", "Table storage did not answer entity.", json!("403")),
+        (Some(503), "WARN", "Table storage did not answer entity.", json!("503")),
+        (None, "WARN", "Table storage did not answer entity.", json!("unreachable")),
+    ];
+    for (status, level, message, error) in table {
+        let storage = Arc::new(Storage(status, Mutex::default()));
+        let url = Url::parse("https://account.table.core.windows.net/subscriptions?sig=secret").unwrap();
+        let request = Request::new(url, azure_core::http::Method::Put);
+        let log = Log::default();
+        let guard = log.capture();
+        let answer = outbound::traced(storage.clone(), "Table storage", "entity").execute_request(&request).await;
+        drop(guard);
+        assert_eq!(answer.ok().map(|answer| u16::from(answer.status())), status);
+        let [line] = &log.ours()[..] else { panic!("one line: {}", log.text()) };
+        let fields = &line["fields"];
+        assert_eq!(
+            (&line["level"], &fields["message"], &fields["error.type"]),
+            (&json!(level), &json!(message), &error)
+        );
+        assert_eq!(fields["http.response.status_code"], json!(status));
+        assert_eq!((&fields["name"], &fields["url.path"]), (&json!("PUT entity"), &json!("/subscriptions")));
+        assert_eq!(fields["server.address"], "account.table.core.windows.net");
+        assert_eq!(fields["azure.service.request.id"], json!(status.map(|_| "theirs-1")));
+        assert!(!log.text().contains("secret"));
+        let sent = storage.1.lock().unwrap()[0].clone();
+        let traceparent = sent.headers().get_optional_str(&"traceparent".into()).unwrap().to_owned();
+        let (trace, span) = (fields["trace_id"].as_str().unwrap(), fields["span_id"].as_str().unwrap());
+        assert_eq!(traceparent, format!("00-{trace}-{span}-03"), "outside of an invocation a trace begins");
+    }
 }
 
 /// Whoever is not waited for any longer still has a line: the call to Microsoft, and the invocation that made it.
