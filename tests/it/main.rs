@@ -16,6 +16,7 @@ mod log;
 mod marketplace;
 mod notices;
 mod notification;
+mod operations;
 mod pages;
 mod policy;
 mod process;

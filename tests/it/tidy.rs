@@ -2,7 +2,7 @@
 //!
 //! Each rule is a function from sources to breaches, so that it is tried on invented breaches as well as on the tree.
 
-mod source;
+pub(crate) mod source;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
