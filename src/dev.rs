@@ -42,6 +42,8 @@ pub struct Options {
     pub seed: u64,
     /// The folder with `host.json`; `None` looks upwards from the current one.
     pub app_root: Option<PathBuf>,
+    /// Whether the host stand-in sends a `traceparent` with every invocation, as it does where Application Insights is on.
+    pub traceparent: bool,
     /// The clock of everything.
     pub clock: Clock,
     /// Settings that replace those that fit the simulator, but for the storage account.
@@ -167,7 +169,7 @@ pub async fn start(options: Options) -> Result<Dev, String> {
             clock: options.clock,
             enable_auth: function_key.clone(),
             framing: Framing::Chunked,
-            traceparent: false,
+            traceparent: options.traceparent,
             patience: Patience::default(),
         },
     )

@@ -150,6 +150,21 @@ impl Function {
             Self::Reconcile | Self::Sweep => Trigger::Timer,
         }
     }
+
+    /// The route under which browsers and programs reach it, as `function.json` has it; `None` where only the host can.
+    pub fn route(self) -> Option<&'static str> {
+        match self {
+            Self::Confirm => Some("/api/confirm"),
+            Self::Doctor => Some("/api/doctor"),
+            Self::Health => Some("/api/health"),
+            Self::Landing => Some("/api/landing"),
+            Self::Progress => Some("/api/progress"),
+            Self::Signin => Some("/api/signin"),
+            Self::Subscriptions => Some("/api/subscriptions/{*path}"),
+            Self::Webhook => Some("/api/webhook"),
+            Self::Acknowledge | Self::Activate | Self::Change | Self::Reconcile | Self::Sweep => None,
+        }
+    }
 }
 
 /// Answers an HTTP request to `function`. A refusal is answered too, as a page or as JSON, and returned for the log.

@@ -12,7 +12,7 @@ use azure_identity::{
 };
 
 use crate::error::{Code, Fault};
-use crate::outbound::Bounded;
+use crate::outbound::{Bounded, traced};
 use crate::words::scrub;
 
 /// Where the platform gives out its tokens. App Service and Functions set it where the app has a managed identity.
@@ -47,13 +47,14 @@ pub(crate) fn credential(client_id: Option<&str>, http: reqwest::Client) -> Resu
         let credential = DeveloperToolsCredential::new(None).map_err(unusable)?;
         return Ok(Arc::new(Explained { credential, who: Who::Developer }));
     }
+    let transport = Bounded::new(http, TOKEN_PATIENCE, TOKEN_ANSWER_LIMIT);
     let retry = ExponentialRetryOptions {
         initial_delay: TOKEN_RETRY_DELAY.try_into().expect("a fraction of a second"),
         max_retries: TOKEN_RETRIES,
         ..ExponentialRetryOptions::default()
     };
     let client_options = ClientOptions {
-        transport: Some(Transport::new(Arc::new(Bounded::new(http, TOKEN_PATIENCE, TOKEN_ANSWER_LIMIT)))),
+        transport: Some(Transport::new(traced(Arc::new(transport), "The managed identity", "token"))),
         retry: RetryOptions::exponential(retry),
         ..ClientOptions::default()
     };

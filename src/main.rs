@@ -161,6 +161,7 @@ async fn run_dev(options: Dev, mut environment: BTreeMap<String, String>) -> Res
         enable_auth: options.enable_auth,
         seed: options.seed,
         app_root: options.app_root,
+        traceparent: true,
         clock: Clock::System,
         environment,
         storage: azurite.then(|| dev::azurite::CONNECTION_STRING.to_owned()),

@@ -1,6 +1,8 @@
 //! The one HTTP client for every call that leaves this process, and how Azure's SDK uses it: within bounds, and on the
 //! road to a local sign-in server.
 
+mod traced;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +16,7 @@ use hyper_util::client::proxy::matcher::Matcher;
 use reqwest::redirect::Policy;
 use url::Url;
 
+pub use self::traced::traced;
 use crate::settings::is_loopback;
 
 /// How long a connection may take, TLS included. A healthy one in another region takes well under a second; whoever
@@ -83,10 +86,11 @@ pub(crate) fn cloud(authority: &Url) -> CloudConfiguration {
 /// the public cloud ([`cloud`]) are therefore sent to the local one, path in front, and requests for any other host are refused:
 /// nothing meant for a local sign-in server can reach the real one.
 pub(crate) fn loopback_transport(http: reqwest::Client, authority: &Url) -> Arc<dyn HttpClient> {
+    let http = traced(Arc::new(http), "Entra", "token");
     if is_local(authority) {
         return Arc::new(Loopback { http, authority: authority.clone() });
     }
-    Arc::new(http)
+    http
 }
 
 fn is_local(authority: &Url) -> bool {
@@ -95,7 +99,7 @@ fn is_local(authority: &Url) -> bool {
 
 #[derive(Debug)]
 struct Loopback {
-    http: reqwest::Client,
+    http: Arc<dyn HttpClient>,
     authority: Url,
 }
 

@@ -17,7 +17,7 @@ use url::Url;
 use crate::clock::Clock;
 use crate::error::{Code, Fault};
 use crate::identity;
-use crate::outbound::Bounded;
+use crate::outbound::{Bounded, traced};
 use crate::settings::{StorageAccess, StorageSettings};
 
 use authorization::Authorization;
@@ -134,11 +134,14 @@ impl Account {
         };
         let transport = Bounded::new(self.0.http.clone(), patience.exchange, limit);
         let [queues, tables] = &self.0.authorization;
-        let authorization = if service == Service::Queues { queues } else { tables };
+        let (authorization, operation) = match service {
+            Service::Queues => (queues, "queues"),
+            Service::Tables => (tables, "tables"),
+        };
         ClientOptions {
             per_try_policies: vec![authorization.clone()],
             retry: RetryOptions::exponential(retry),
-            transport: Some(Transport::new(Arc::new(transport))),
+            transport: Some(Transport::new(traced(Arc::new(transport), "Storage", operation))),
             ..ClientOptions::default()
         }
     }

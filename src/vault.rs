@@ -16,7 +16,7 @@ use url::Url;
 
 use self::refusal::{Refusal, unavailable, unusable};
 use crate::error::Fault;
-use crate::outbound::{Bounded, OneServer};
+use crate::outbound::{Bounded, OneServer, traced};
 use crate::settings::{Secret, is_loopback};
 
 /// How long one exchange with the vault may take. It answers within 100 ms; whoever waits has other calls to make.
@@ -90,7 +90,7 @@ impl Vault {
         };
         let options = SecretClientOptions {
             client_options: ClientOptions {
-                transport: Some(Transport::new(Arc::new(transport))),
+                transport: Some(Transport::new(traced(Arc::new(transport), "Key Vault", "secret"))),
                 retry: RetryOptions::exponential(retry),
                 ..ClientOptions::default()
             },

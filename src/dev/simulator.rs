@@ -10,7 +10,7 @@
 //! verify them; and
 //! access tokens by the machine's, because the client library that caches them reads that one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::Value;
@@ -49,7 +49,7 @@ mod subscription;
 mod trial;
 mod webhooks;
 
-pub use call::Call;
+pub use call::{Call, HEARD_MAX, Heard};
 pub use catalog::{OFFER, PLANS, Plan};
 pub use courier::ATTEMPT_WITHIN;
 pub use credentials::{Credentials, Federated};
@@ -117,6 +117,7 @@ struct State {
     /// How far the simulator's clock is ahead of [`Options::clock`].
     ahead: Duration,
     calls: BTreeMap<Call, u32>,
+    heard: VecDeque<Heard>,
     pulse: Pulse,
 }
 
@@ -150,6 +151,7 @@ impl Simulator {
             credentials: Credentials::default(),
             ahead: Duration::ZERO,
             calls: BTreeMap::new(),
+            heard: VecDeque::new(),
             pulse: Pulse::default(),
         };
         let (state, changed) = (Mutex::new(state), Notify::new());
@@ -245,6 +247,11 @@ impl Simulator {
         self.with(|state, _| state.calls.get(&call).copied().unwrap_or(0))
     }
 
+    /// The latest calls, oldest first, refused and faulted ones included; at most [`HEARD_MAX`].
+    pub fn heard(&self) -> Vec<Heard> {
+        self.with(|state, _| state.heard.iter().cloned().collect())
+    }
+
     /// What goes wrong on purpose, with the times that rules have left.
     pub fn faults(&self) -> Faults {
         self.with(|state, _| state.market.faults.clone())
@@ -274,6 +281,7 @@ impl Simulator {
         self.with(|state, _| {
             state.market.forget();
             state.calls.clear();
+            state.heard.clear();
             state.ahead = Duration::ZERO;
         });
     }

@@ -150,13 +150,13 @@ async fn two_hundred_kills_at_random_moments_lose_nothing() {
 
     world.assert_silence().await;
 
-    let bought = story.bought.borrow();
+    let bought = story.bought.take();
     assert!(bought.len() > 20, "only {} purchases between all the kills", bought.len());
-    for id in bought.iter() {
+    for id in &bought {
         assert_every_webhook_came_true(&world.simulated(id).await);
     }
-    let promises = story.promises.borrow();
-    for promise in promises.iter() {
+    let promises = story.promises.take();
+    for promise in &promises {
         let (Promise::Confirmed(id) | Promise::Ordered(id)) = promise;
         let record = world.record(id).await.expect("what was promised is on a record");
         let told = |what| record.history.entries.iter().any(|entry| entry.what == what);

@@ -163,7 +163,8 @@ fn a_secret_is_given_or_in_the_vault_or_a_problem() {
     const OTHER: (&str, &str) = ("AZURE_CLIENT_ID", "1d5d1f3a-77b2-4a0b-8f43-0c4a5c0e9d21");
     let credential = |value| ("MARKETPLACE_CREDENTIAL", value);
     let broken = ("MARKETPLACE_CERTIFICATE", "not-a-certificate");
-    let table: [(&[(&str, &str)], &[&str]); 11] = [
+    type Row<'a> = (&'a [(&'a str, &'a str)], &'a [&'a str]);
+    let table: [Row; 11] = [
         (&[], &["MARKETPLACE_CLIENT_SECRET", "COOKIE_KEYS"]),
         (&[VAULT], &[]),
         (&[VAULT, ("COOKIE_KEYS", "not-a-key")], &["COOKIE_KEYS"]),

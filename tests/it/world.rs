@@ -53,6 +53,18 @@ pub(crate) struct World {
     burial: tokio::sync::Mutex<()>,
 }
 
+/// What is special about a world.
+#[derive(Default)]
+struct Setup<'a> {
+    settings: &'a [(&'a str, &'a str)],
+    /// A storage account; `None` keeps everything in memory.
+    storage: Option<String>,
+    /// The clock of a handler that is a process of its own; `None` runs it in this one.
+    watch: Option<Wristwatch>,
+    /// Whether the host traces.
+    traceparent: bool,
+}
+
 /// What the marketplace tells of a purchase.
 pub(crate) struct Purchase {
     pub(crate) id: SubscriptionId,
@@ -86,20 +98,27 @@ impl World {
     /// A world with these settings in place of those that fit the simulator. Reconciliation only observes, unless they
     /// say otherwise: what it healed, a story could not see.
     pub(crate) async fn new(settings: &[(&str, &str)]) -> Self {
-        Self::start(settings, storage(), None).await
+        Self::start(Setup { settings, storage: storage(), ..Setup::default() }).await
+    }
+
+    /// The same before a host that traces: it sends a `traceparent` with every invocation.
+    pub(crate) async fn traced() -> Self {
+        Self::start(Setup { storage: storage(), traceparent: true, ..Setup::default() }).await
     }
 
     /// A world on real storage, whatever the others are on.
     pub(crate) async fn on_azurite() -> Self {
-        Self::start(&[], Some(azurite::account().connection_string()), None).await
+        Self::start(Setup { storage: Some(azurite::account().connection_string()), ..Setup::default() }).await
     }
 
     /// A world whose handler is a process of its own, on real storage.
     pub(crate) async fn of_process() -> Self {
-        Self::start(&[], Some(azurite::account().connection_string()), Some(Wristwatch::new(START))).await
+        let (storage, watch) = (Some(azurite::account().connection_string()), Some(Wristwatch::new(START)));
+        Self::start(Setup { storage, watch, ..Setup::default() }).await
     }
 
-    async fn start(settings: &[(&str, &str)], storage: Option<String>, watch: Option<Wristwatch>) -> Self {
+    async fn start(setup: Setup<'_>) -> Self {
+        let Setup { settings, storage, watch, traceparent } = setup;
         let clock = Clock::manual(START);
         let settings = [("RECONCILE", "observe")].iter().chain(settings);
         let environment: BTreeMap<_, _> =
@@ -110,6 +129,7 @@ impl World {
             enable_auth: false,
             seed: 7,
             app_root: Some(Path::new(env!("CARGO_MANIFEST_DIR")).to_owned()),
+            traceparent,
             clock: clock.clone(),
             environment,
             storage,
