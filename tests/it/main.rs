@@ -6,6 +6,7 @@ mod actions;
 mod activate;
 mod browser;
 mod caller;
+mod declarations;
 mod discharge;
 mod entra;
 mod fulfillment;
