@@ -37,4 +37,5 @@ mod visitor;
 mod walkthrough;
 mod webhook;
 mod wire;
+mod workflows;
 mod world;
