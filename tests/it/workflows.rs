@@ -166,6 +166,21 @@ fn the_workflows_keep_the_rules() {
     assert_eq!(found, ["ci.yml", "deploy.yml"]);
 }
 
+/// `az` reads the parameter files on the runner, which has nothing in its environment but what the workflow gives.
+#[test]
+fn the_deployment_has_every_value_that_a_parameter_file_reads() {
+    let text = std::fs::read_to_string(root().join(".github/workflows/deploy.yml")).unwrap();
+    for file in names(&parse(&text), "infra/$ENVIRONMENT.bicepparam") {
+        let parameters = std::fs::read_to_string(root().join(&file)).unwrap_or_else(|error| panic!("{file}: {error}"));
+        let mut read = parameters.split("readEnvironmentVariable('").skip(1).peekable();
+        assert!(read.peek().is_some(), "{file} reads nothing: this test looks for the wrong words");
+        for name in read.filter_map(|rest| rest.split('\'').next()) {
+            let given = format!("{name}: ${{{{ vars.{name} }}}}");
+            assert!(text.contains(&given), "{file} reads {name}, which deploy.yml does not give");
+        }
+    }
+}
+
 /// Whoever gets in with a password can lose it.
 #[test]
 fn no_secret_is_needed() {
