@@ -117,7 +117,7 @@ fn permissions_are_few(workflow: &Yaml) -> Vec<String> {
 }
 
 fn jobs_end(workflow: &Yaml) -> Vec<String> {
-    let endless = jobs(workflow).filter(|(_, job)| !job["timeout-minutes"].as_i64().is_some_and(|m| m <= TIMEOUT_MAX));
+    let endless = jobs(workflow).filter(|(_, job)| job["timeout-minutes"].as_i64().is_none_or(|m| m > TIMEOUT_MAX));
     endless.map(|(name, _)| format!("{name} has no timeout of at most {TIMEOUT_MAX} minutes")).collect()
 }
 
