@@ -179,6 +179,9 @@ impl Queue {
 }
 
 impl Kind {
+    /// Every kind.
+    pub const ALL: [Self; 5] = [Self::Activate, Self::Examine, Self::Acknowledge, Self::Change, Self::Cancel];
+
     /// The queue whose function discharges this kind.
     pub fn queue(self) -> Queue {
         match self {
@@ -226,17 +229,19 @@ impl fmt::Display for DutyId {
 impl DutyId {
     /// Reads what [`fmt::Display`] writes; `None` where it names no duty.
     pub fn parse(text: &str) -> Option<Self> {
-        const KINDS: [Kind; 5] = [Kind::Activate, Kind::Examine, Kind::Acknowledge, Kind::Change, Kind::Cancel];
         let (word, operation) = match text.split_once(':') {
             None => (text, None),
             Some((word, operation)) => (word, Some(OperationId::parse(operation)?)),
         };
-        let kind = KINDS.into_iter().find(|kind| kind.as_str() == word)?;
+        let kind = Kind::ALL.into_iter().find(|kind| kind.as_str() == word)?;
         Some(Self { kind, operation })
     }
 }
 
 impl Verdict {
+    /// Every verdict.
+    pub const ALL: [Self; 2] = [Self::Success, Self::Failure];
+
     /// The word in records and answers, which is also Microsoft's.
     pub fn as_str(self) -> &'static str {
         match self {
