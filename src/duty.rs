@@ -7,6 +7,7 @@ use std::fmt;
 
 use time::{Duration, OffsetDateTime};
 
+use crate::opaque::Opaque;
 use crate::snapshot::{OperationId, Terms};
 
 /// How long a claimant has a duty to itself. Longer than the calls of one attempt with all their timeouts together
@@ -58,6 +59,26 @@ pub struct Duty {
     pub last_error: Option<String>,
     /// Set when it was tried for longer than [`PATIENCE`]: nobody tries again until an operator or the buyer asks.
     pub failed_at: Option<OffsetDateTime>,
+    /// What a newer version wrote into this duty.
+    pub opaque: Opaque,
+}
+
+/// A duty that only a newer version of this program understands: its kind, or something that its kind wants. It is never
+/// due here and nobody works on it; it stays on the record for the version that does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnknownDuty {
+    /// The word for the kind.
+    pub kind: String,
+    /// The operation it is about, where it names one.
+    pub operation: Option<String>,
+    /// When it was taken on, or last taken up again.
+    pub since: OffsetDateTime,
+    /// Not due before this, for whoever understands it.
+    pub not_before: OffsetDateTime,
+    /// Set when it was given up.
+    pub failed_at: Option<OffsetDateTime>,
+    /// All of it.
+    pub opaque: Opaque,
 }
 
 /// What a duty is about, with what is known so far.
@@ -290,7 +311,15 @@ impl Task {
 impl Duty {
     /// A duty that is due at once.
     pub fn new(task: Task, now: OffsetDateTime) -> Self {
-        Self { task, attempts: 0, since: now, not_before: now, last_error: None, failed_at: None }
+        Self {
+            task,
+            attempts: 0,
+            since: now,
+            not_before: now,
+            last_error: None,
+            failed_at: None,
+            opaque: Opaque::default(),
+        }
     }
 
     /// Whether somebody should work on it now.
@@ -329,6 +358,16 @@ impl Duty {
         self.failed_at = None;
         self.since = now;
         self.not_before = now;
+    }
+}
+
+impl UnknownDuty {
+    /// Its name in addresses, as [`DutyId`] writes it.
+    pub fn id(&self) -> String {
+        match &self.operation {
+            None => self.kind.clone(),
+            Some(operation) => format!("{}:{operation}", self.kind),
+        }
     }
 }
 
