@@ -106,7 +106,9 @@ async fn all_records_page_by_page_in_the_order_of_their_ids() {
     for n in (0..count).rev() {
         used.store.save(&known(&format!("s-{n:04}")), None).await.unwrap();
     }
-    used.edit("s-0001", "event", &json!({ "record": "{}", "due": "2026-01-01T00:00:00.000000000Z" })).await;
+    let columns = used.columns("s-0001").await;
+    let row = json!({ "record": columns["record"], "history": columns["history"], "due": "2026-01-01" });
+    used.edit("s-0001", "event", &row).await;
     assert!(used.store.due(NOW).await.unwrap().is_empty());
     let mut seen = Vec::new();
     let mut after = None;
