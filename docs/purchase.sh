@@ -21,7 +21,7 @@ field() { tr '\n' ' ' | sed 's/<input/\n<input/g' | sed -n "s/^<input[^>]*name=\
 action() { tr '\n' ' ' | sed -n 's/.*<form[^>]*action="\([^"]*\)".*/\1/p' | sed 's/&#38;/\&/g; s/&amp;/\&/g'; }
 # The browser: its cookies for the app lie in a file. curl sends no Secure cookie over plain http to an IP address, so they
 # are kept by hand: what a `set-cookie` line says replaces what was there.
-cookies() { [ -f "$work/cookies" ] && paste -sd ';' "$work/cookies" || true; }
+cookies() { [ ! -f "$work/cookies" ] || paste -sd ';' "$work/cookies"; }
 keep() {
   touch "$work/cookies"
   tr -d '\r' <"$work/headers" | sed -n 's/^[Ss]et-[Cc]ookie: \([^;]*\).*/\1/p' | while IFS= read -r cookie; do

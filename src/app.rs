@@ -8,7 +8,7 @@ use std::sync::Arc;
 use time::{Duration, OffsetDateTime};
 use tokio::sync::Semaphore;
 
-use crate::bell::{Bell, Doorbell};
+use crate::bell::{Bell, Doorbell, azure, memory};
 use crate::clock::Clock;
 use crate::duty::{Duty, DutyId, FIRST_BELL, Queue};
 use crate::entra::Entra;
@@ -18,9 +18,11 @@ use crate::marketplace::caller::Caller;
 use crate::marketplace::{CallError, Marketplace};
 use crate::outbound;
 use crate::pages::Pages;
-use crate::seal::Seal;
-use crate::session::Sessions;
+use crate::secrets::Secrets;
 use crate::settings::Settings;
+use crate::storage::Account;
+use crate::store::azure::Tables;
+use crate::store::memory::Memory;
 use crate::store::{Etag, Kept, Store, StoreError};
 use crate::subscription::{Applied, Event, Refusal, Snapshot, Subscription, SubscriptionId};
 
@@ -49,8 +51,8 @@ pub struct App {
     pub caller: Caller,
     /// Sign-in of people.
     pub entra: Entra,
-    /// What browsers carry for us.
-    pub sessions: Sessions,
+    /// The secrets, and with them what browsers carry for us.
+    pub secrets: Secrets,
     /// What buyers read.
     pub pages: Pages,
     /// Room for the work that this process does after its answers.
@@ -140,12 +142,45 @@ impl App {
     ///
     /// Settings that a client refuses.
     pub fn new(settings: Settings, clock: Clock, store: Store, bell: Bell) -> Result<Self, Fault> {
+        Self::over(outbound::client(), settings, clock, store, bell)
+    }
+
+    /// An app on the storage account that the settings name, or in memory where they name none.
+    ///
+    /// # Errors
+    ///
+    /// Settings that a client refuses.
+    pub fn open(settings: Settings, clock: Clock) -> Result<Self, Fault> {
         let http = outbound::client();
+        let (store, bell) = match &settings.storage {
+            None => (Store::Memory(Memory::default()), Bell::Memory(memory::Queues::new(clock.clone()))),
+            Some(storage) => {
+                let account = Account::new(storage, http.clone(), clock.clone())?;
+                (Store::Azure(Tables::new(&account)), Bell::Azure(azure::Queues::new(&account)))
+            }
+        };
+        Self::over(http, settings, clock, store, bell)
+    }
+
+    /// The same, with the HTTP client that store and bell use already.
+    ///
+    /// # Errors
+    ///
+    /// As [`App::new`].
+    pub fn over(
+        http: reqwest::Client,
+        settings: Settings,
+        clock: Clock,
+        store: Store,
+        bell: Bell,
+    ) -> Result<Self, Fault> {
+        let secrets = Secrets::new(&settings, &http)?;
+        let proof = secrets.proof.clone();
         Ok(Self {
-            marketplace: Marketplace::new(&settings.marketplace, http.clone())?,
+            marketplace: Marketplace::new(&settings.marketplace, proof, clock.clone(), http.clone())?,
             caller: Caller::new(&settings.marketplace, http.clone()),
             entra: Entra::new(&settings.entra, http),
-            sessions: Sessions::new(Seal::new(&settings.cookie_keys)),
+            secrets,
             pages: Pages::new(&settings.publisher),
             afterwards: Arc::new(Semaphore::new(AFTERWARDS_LIMIT)),
             settings: Arc::new(settings),

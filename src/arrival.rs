@@ -28,7 +28,7 @@ pub async fn begin_signin(
     choose_account: bool,
     now: OffsetDateTime,
 ) -> Result<SigninStart, Fault> {
-    let (attempt, cookies) = app.sessions.begin(request, destination, now)?;
+    let (attempt, cookies) = app.secrets.sessions(now).await?.begin(request, destination, now)?;
     let redirect_uri = app.settings.function_url("signin");
     let signin = Signin { state: &attempt.state, nonce: &attempt.nonce, redirect_uri: &redirect_uri, choose_account };
     Ok(SigninStart { url: app.entra.authorize_url(&signin, now).await?, cookies })

@@ -1,9 +1,10 @@
 //! Doorbells: queue messages that say where something is owed, and never what. Whoever hears one reloads the record.
 
+pub mod azure;
 pub mod memory;
 
 use serde::{Deserialize, Serialize};
-use time::Duration;
+use time::{Duration, OffsetDateTime};
 
 use crate::duty::Queue;
 use crate::error::{Code, Fault};
@@ -19,7 +20,11 @@ const VERSION: u32 = 1;
 #[derive(Clone, Debug)]
 pub enum Bell {
     /// Queues in this process, served by the host stand-in of `fulfillment dev`.
-    Memory(Queues, Mishaps),
+    Memory(Queues),
+    /// Queues of a storage account, served by the Functions host.
+    Azure(azure::Queues),
+    /// Another one, shaken by tests: messages are refused, or accepted without an answer.
+    Shaken(Box<Bell>, Mishaps),
 }
 
 /// What a bell says: look at this subscription, you who hear this queue.
@@ -29,6 +34,25 @@ pub struct Doorbell {
     pub queue: Queue,
     /// Whose.
     pub subscription: SubscriptionId,
+}
+
+/// A message, as its receiver or somebody who peeks sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// The message's id: a GUID.
+    pub id: String,
+    /// Proves the latest receipt of the message; whoever deletes or postpones it must show it.
+    pub receipt: String,
+    /// What was put, without base64.
+    pub body: Vec<u8>,
+    /// How often the message was received, this time included.
+    pub dequeue_count: u32,
+    /// When it was put.
+    pub inserted_at: OffsetDateTime,
+    /// When it vanishes, deleted or not.
+    pub expires_at: OffsetDateTime,
+    /// When it can be received (again).
+    pub next_visible_at: OffsetDateTime,
 }
 
 /// The message's form. No field may be named like a queue trigger's metadata: the host would overwrite one with the
@@ -65,18 +89,34 @@ impl Doorbell {
 }
 
 impl Bell {
+    /// Whether bells can be rung and heard: makes what is missing, puts a message, receives and deletes it. Answers about
+    /// how many messages each poison queue holds.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::QueueUnavailable`], with what to do.
+    pub async fn probe(&self) -> Result<Vec<(String, u64)>, Fault> {
+        match self {
+            Self::Memory(_) => Ok(Vec::new()),
+            Self::Azure(queues) => queues.probe().await,
+            Self::Shaken(bell, _) => Box::pin(bell.probe()).await,
+        }
+    }
+
     /// Rings after `delay`.
     pub async fn ring(&self, doorbell: &Doorbell, delay: Duration) -> Result<(), Fault> {
         match self {
-            Self::Memory(queues, mishaps) => {
+            Self::Memory(queues) => queues
+                .put(doorbell.queue.name(), doorbell.encode(), delay)
+                .map_err(|full| Fault::passing(Code::QueueUnavailable, full.to_string())),
+            Self::Azure(queues) => queues.ring(doorbell.queue.name(), doorbell.encode(), delay).await,
+            Self::Shaken(bell, mishaps) => {
                 let mishap = mishaps.begin().await;
                 let lost = || Fault::passing(Code::QueueUnavailable, "the message was not accepted");
                 if mishap == Some(Mishap::Refused) {
                     return Err(lost());
                 }
-                queues
-                    .put(doorbell.queue.name(), doorbell.encode(), delay)
-                    .map_err(|full| Fault::passing(Code::QueueUnavailable, full.to_string()))?;
+                Box::pin(bell.ring(doorbell, delay)).await?;
                 mishaps.end(mishap).await;
                 if mishap == Some(Mishap::Unanswered) { Err(lost()) } else { Ok(()) }
             }

@@ -1,8 +1,10 @@
 //! `fulfillment dev`: the simulated marketplace, a stand-in for the Functions host, and the handler, in one process, in
 //! memory, on loopback. Nothing here runs in Azure; only `main` and the tests know of it.
 
+pub mod azurite;
 pub mod host;
 pub mod simulator;
+mod storage;
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -16,16 +18,16 @@ use url::Url;
 
 use crate::app::App;
 use crate::bell::Bell;
-use crate::bell::memory::Queues;
 use crate::clock::Clock;
 use crate::mishap::Mishaps;
 use crate::serve;
-use crate::settings::Settings;
+use crate::settings::{Credential, Settings, Source};
 use crate::store::Store;
-use crate::store::memory::Memory;
+use crate::store::shaken::Shaken;
 
-use host::{Event, Framing, Handler, Host, Patience};
-use simulator::Simulator;
+use host::{Account, Event, Framing, Handler, Host, Patience};
+use simulator::{Credentials, Simulator};
+use storage::Storage;
 
 /// What `dev` is started with.
 #[derive(Clone, Debug)]
@@ -40,11 +42,36 @@ pub struct Options {
     pub seed: u64,
     /// The folder with `host.json`; `None` looks upwards from the current one.
     pub app_root: Option<PathBuf>,
+    /// Whether the host stand-in sends a `traceparent` with every invocation, as it does where Application Insights is on.
+    pub traceparent: bool,
     /// The clock of everything.
     pub clock: Clock,
-    /// Settings that replace those that fit the simulator.
+    /// Settings that replace those that fit the simulator, but for the storage account.
+    pub environment: BTreeMap<String, String>,
+    /// The storage account, as `AzureWebJobsStorage` names it; `None` keeps everything in memory.
+    pub storage: Option<String>,
+    /// The handler as a process of its own, which needs a storage account; `None` runs it in this process.
+    pub program: Option<Program>,
+}
+
+/// A handler to start as a process, as the Functions host does.
+#[derive(Clone, Debug)]
+pub struct Program {
+    /// The built program.
+    pub path: PathBuf,
+    /// Environment beside the settings.
     pub environment: BTreeMap<String, String>,
 }
+
+impl Program {
+    fn handler(self, settings: BTreeMap<String, String>) -> Handler {
+        let env = settings.into_iter().chain(self.environment).collect();
+        Handler::Process { program: self.path, args: vec!["serve".to_owned()], env }
+    }
+}
+
+/// The setting that names the storage account; those with more after it belong to it.
+const STORAGE: &str = "AzureWebJobsStorage";
 
 /// A running `dev`. Everything stops when it is dropped.
 pub struct Dev {
@@ -59,11 +86,13 @@ pub struct Dev {
     /// The records, past all mishaps.
     pub store: Store,
     /// The queues.
-    pub queues: Queues,
+    pub account: Account,
     /// What is about to befall the store and the bell; nothing, unless a test plans it.
     pub mishaps: Mishaps,
     /// An app over the same store and queues as the handler's, for whoever wants to look or lend a hand.
     pub app: App,
+    /// The settings that the handler lives by.
+    pub settings: BTreeMap<String, String>,
     /// The function key, where one is asked for.
     pub function_key: Option<String>,
     serving: tokio::task::JoinHandle<()>,
@@ -94,7 +123,7 @@ pub async fn start(options: Options) -> Result<Dev, String> {
     // The second name of this machine makes sign-in really cross-site, and `@nextLink` really another host.
     let second_url = loopback("localhost", &simulator_listener);
 
-    let environment = settings(&options.environment, &host_url, &simulator_url, &second_url);
+    let environment = settings(&options, &host_url, &simulator_url, &second_url);
     let settings = Settings::read(|key| environment.get(key).cloned()).map_err(|problems| problems.to_string())?;
     let simulator = Simulator::new(simulator::Options {
         clock: options.clock.clone(),
@@ -104,41 +133,62 @@ pub async fn start(options: Options) -> Result<Dev, String> {
         landing_url: join(&settings.public_url, "api/landing"),
         webhook_url: join(&host_url, "api/webhook"),
     });
+    if let Credential::Certificate(Source::Given(certificate)) = &settings.marketplace.credential {
+        let certificates = vec![certificate.public_pem()];
+        let credentials = Credentials { certificates, ..Credentials::default() };
+        simulator.set_credentials(credentials).map_err(|refusal| format!("MARKETPLACE_CERTIFICATE: {refusal:?}"))?;
+    }
     #[expect(clippy::disallowed_methods, reason = "the simulator runs beside the handler")]
     let serving = tokio::spawn(simulator.clone().serve(simulator_listener));
 
     let mishaps = Mishaps::default();
-    let queues = Queues::new(options.clock.clone());
-    let memory = Memory::new(mishaps.clone());
-    let store = Store::Memory(memory.clone());
-    let bell = Bell::Memory(queues.clone(), mishaps.clone());
+    let Storage { store: records, bell, account } = match &settings.storage {
+        None => Storage::memory(options.clock.clone()),
+        Some(storage) => Storage::azure(storage, options.clock.clone()).await?,
+    };
+    let store = Store::Shaken(Shaken::new(records.clone(), mishaps.clone()));
+    let bell = Bell::Shaken(Box::new(bell), mishaps.clone());
     let app = App::new(settings.clone(), options.clock.clone(), store.clone(), bell.clone()).map_err(|f| f.private)?;
-    let new_app = {
-        let (clock, store, afterwards) = (options.clock.clone(), store.clone(), app.afterwards.clone());
-        move || {
+    let handler = if let Some(program) = options.program {
+        program.handler(environment.clone())
+    } else {
+        let (clock, afterwards) = (options.clock.clone(), app.afterwards.clone());
+        let new_app = move || {
             let app = App::new(settings.clone(), clock.clone(), store.clone(), bell.clone())?;
             Ok(App { afterwards: afterwards.clone(), ..app })
-        }
+        };
+        Handler::InProcess(Arc::new(move |listener| Box::pin(handle(new_app.clone(), listener))))
     };
     let function_key = options.enable_auth.then(|| uuid::Uuid::new_v4().simple().to_string());
     let host = Host::start(
         listener,
         host::Options {
             app_root,
-            handler: Handler::InProcess(Arc::new(move |listener| Box::pin(handle(new_app.clone(), listener)))),
-            queues: queues.clone(),
+            handler,
+            account: account.clone(),
             clock: options.clock,
             enable_auth: function_key.clone(),
             framing: Framing::Chunked,
-            traceparent: false,
+            traceparent: options.traceparent,
             patience: Patience::default(),
         },
     )
     .await
     .map_err(|error| error.to_string())?;
     host.until(|events| events.iter().any(|event| matches!(event, Event::Ready | Event::Stopped { .. }))).await;
-    let store = Store::Memory(memory.calm());
-    Ok(Dev { host, host_url, simulator, simulator_url, store, queues, mishaps, app, function_key, serving })
+    Ok(Dev {
+        host,
+        host_url,
+        simulator,
+        simulator_url,
+        store: records,
+        account,
+        mishaps,
+        app,
+        settings: environment,
+        function_key,
+        serving,
+    })
 }
 
 impl Dev {
@@ -176,12 +226,7 @@ async fn handle(new_app: impl Fn() -> Result<App, crate::error::Fault>, listener
 }
 
 /// The settings that fit the simulator, under those that the environment gives.
-fn settings(
-    given: &BTreeMap<String, String>,
-    host_url: &Url,
-    simulator_url: &Url,
-    second_url: &Url,
-) -> BTreeMap<String, String> {
+fn settings(options: &Options, host_url: &Url, simulator_url: &Url, second_url: &Url) -> BTreeMap<String, String> {
     let api_hosts = [simulator_url, second_url].map(crate::settings::host_and_port).join(",");
     // Without a key of its own, a run's cookies end with it.
     let mut cookie_key = [0; 32];
@@ -204,7 +249,10 @@ fn settings(
     ];
     let mut settings: BTreeMap<String, String> =
         fitting.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
-    settings.extend(given.iter().map(|(key, value)| (key.clone(), value.clone())));
+    let given = options.environment.iter().filter(|(key, _)| !key.starts_with(STORAGE));
+    settings.extend(given.map(|(key, value)| (key.clone(), value.clone())));
+    // Never an account that merely happens to be in the environment: what `dev` writes is invented.
+    settings.extend(options.storage.iter().map(|account| (STORAGE.to_owned(), account.clone())));
     settings
 }
 

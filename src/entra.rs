@@ -43,6 +43,15 @@ impl Entra {
         Self { client_id, keys: Keys::new(Source::everybody(&settings.authority), http) }
     }
 
+    /// How many keys there are to prove who signs in. Fetches them, unless they are fresh.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::EntraUnavailable`] where there are none to be had.
+    pub async fn keys_at_hand(&self, now: OffsetDateTime) -> Result<usize, Fault> {
+        self.keys.count(now).await
+    }
+
     /// Where to send the browser to sign in.
     pub async fn authorize_url(&self, signin: &Signin<'_>, now: OffsetDateTime) -> Result<Url, Fault> {
         let mut url = self.keys.provider(None, now).await?.authorization_endpoint.clone();

@@ -83,6 +83,8 @@ pub enum Code {
     MarketplaceUnreadable,
     /// Entra cannot be reached or failed.
     EntraUnavailable,
+    /// A secret that lies in the Key Vault cannot be had.
+    VaultUnavailable,
     /// The state store cannot be reached, or failed.
     StoreUnavailable,
     /// The queue cannot be reached, or failed.
@@ -95,7 +97,7 @@ pub enum Code {
 
 impl Code {
     /// Every code, for the document and its test.
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 33] = [
         Self::BadRequest,
         Self::BodyTooLarge,
         Self::BodyTooSlow,
@@ -124,6 +126,7 @@ impl Code {
         Self::MarketplaceIdentity,
         Self::MarketplaceUnreadable,
         Self::EntraUnavailable,
+        Self::VaultUnavailable,
         Self::StoreUnavailable,
         Self::QueueUnavailable,
         Self::Contended,
@@ -161,6 +164,7 @@ impl Code {
             Self::MarketplaceIdentity => "marketplace_identity",
             Self::MarketplaceUnreadable => "marketplace_unreadable",
             Self::EntraUnavailable => "entra_unavailable",
+            Self::VaultUnavailable => "vault_unavailable",
             Self::StoreUnavailable => "store_unavailable",
             Self::QueueUnavailable => "queue_unavailable",
             Self::Contended => "contended",
@@ -187,6 +191,7 @@ impl Code {
             | Self::MarketplaceIdentity
             | Self::MarketplaceUnreadable
             | Self::EntraUnavailable
+            | Self::VaultUnavailable
             | Self::StoreUnavailable
             | Self::QueueUnavailable
             | Self::Contended => 503,
@@ -224,6 +229,7 @@ impl Code {
             | Self::MarketplaceIdentity
             | Self::MarketplaceUnreadable => "The marketplace cannot answer at the moment. Try again later.",
             Self::EntraUnavailable => "Entra cannot be reached at the moment. Try again later.",
+            Self::VaultUnavailable => "The service cannot answer at the moment. Try again later.",
             Self::StoreUnavailable | Self::QueueUnavailable | Self::Contended => {
                 "The request could not be saved. Try again later."
             }

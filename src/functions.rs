@@ -4,6 +4,7 @@ pub mod acknowledge;
 pub mod activate;
 pub mod change;
 pub mod confirm;
+pub mod doctor;
 pub mod health;
 pub mod landing;
 pub mod progress;
@@ -37,6 +38,7 @@ pub enum Function {
     Activate,
     Change,
     Confirm,
+    Doctor,
     Health,
     Landing,
     Progress,
@@ -79,6 +81,8 @@ pub enum Then {
     Discharge(Doorbell),
     /// A reconciliation, which somebody asked for before its hour.
     Reconcile,
+    /// Secrets that this instance has held for a while are read again, so that nobody waits for it.
+    RereadSecrets,
 }
 
 /// An HTTP function could not do what it was asked.
@@ -92,11 +96,12 @@ pub struct Refused {
 
 impl Function {
     /// Every function.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Acknowledge,
         Self::Activate,
         Self::Change,
         Self::Confirm,
+        Self::Doctor,
         Self::Health,
         Self::Landing,
         Self::Progress,
@@ -119,6 +124,7 @@ impl Function {
             Self::Activate => "activate",
             Self::Change => "change",
             Self::Confirm => "confirm",
+            Self::Doctor => "doctor",
             Self::Health => "health",
             Self::Landing => "landing",
             Self::Progress => "progress",
@@ -135,13 +141,28 @@ impl Function {
         match self {
             Self::Landing => Trigger::Http { methods: &["GET"], for_people: true },
             Self::Signin | Self::Confirm => Trigger::Http { methods: &["POST"], for_people: true },
-            Self::Health | Self::Progress => Trigger::Http { methods: &["GET"], for_people: false },
+            Self::Doctor | Self::Health | Self::Progress => Trigger::Http { methods: &["GET"], for_people: false },
             Self::Subscriptions => Trigger::Http { methods: &["GET", "POST", "PATCH", "DELETE"], for_people: false },
             Self::Webhook => Trigger::Http { methods: &["POST"], for_people: false },
             Self::Activate => Trigger::Queue(Queue::Activations),
             Self::Acknowledge => Trigger::Queue(Queue::Acknowledgements),
             Self::Change => Trigger::Queue(Queue::Changes),
             Self::Reconcile | Self::Sweep => Trigger::Timer,
+        }
+    }
+
+    /// The route under which browsers and programs reach it, as `function.json` has it; `None` where only the host can.
+    pub fn route(self) -> Option<&'static str> {
+        match self {
+            Self::Confirm => Some("/api/confirm"),
+            Self::Doctor => Some("/api/doctor"),
+            Self::Health => Some("/api/health"),
+            Self::Landing => Some("/api/landing"),
+            Self::Progress => Some("/api/progress"),
+            Self::Signin => Some("/api/signin"),
+            Self::Subscriptions => Some("/api/subscriptions/{*path}"),
+            Self::Webhook => Some("/api/webhook"),
+            Self::Acknowledge | Self::Activate | Self::Change | Self::Reconcile | Self::Sweep => None,
         }
     }
 }
@@ -154,19 +175,23 @@ pub async fn answer(app: &App, function: Function, request: &Request, now: Offse
         Function::Confirm => confirm::run(app, request, now).await,
         Function::Progress => progress::run(app, request, now).await.map(Answer::from),
         Function::Subscriptions => subscriptions::run(app, request).await,
-        Function::Health => Ok(health::run().into()),
+        // Boxed: it asks everybody at once, and every other answer would carry the room for that.
+        Function::Doctor => Ok(Box::pin(doctor::run(app)).await.into()),
+        Function::Health => Ok(health::run(request).into()),
         Function::Webhook => webhook::run(app, request, now).await,
         Function::Acknowledge | Function::Activate | Function::Change | Function::Reconcile | Function::Sweep => {
             Err(Fault::new(Code::UnknownFunction, format!("{} is not an HTTP function", function.name())).into())
         }
     };
-    match result {
+    let (mut answer, fault) = match result {
         Ok(answer) => (answer, None),
         Err(refused) => {
             let fault = refused.fault.clone();
             (refuse(app, function, &request.invocation_id, refused).into(), Some(fault))
         }
-    }
+    };
+    answer.then.extend(app.secrets.are_due(now).then_some(Then::RereadSecrets));
+    (answer, fault)
 }
 
 /// Runs a function that the host's queue or timer triggered.
@@ -178,7 +203,11 @@ pub async fn answer(app: &App, function: Function, request: &Request, now: Offse
 pub async fn triggered(app: &App, function: Function, body: &[u8], now: OffsetDateTime) -> Result<(), Fault> {
     let envelope = Envelope::parse(body)?;
     match function.trigger() {
-        Trigger::Queue(queue) => discharge(app, &Doorbell::decode(queue, &envelope.message(QUEUE_BINDING)?)?).await,
+        Trigger::Queue(queue) => {
+            let discharged = discharge(app, &Doorbell::decode(queue, &envelope.message(QUEUE_BINDING)?)?).await;
+            app.secrets.reread(now).await;
+            discharged
+        }
         Trigger::Timer if function == Function::Reconcile => reconcile::run(app, now).await.map(drop),
         Trigger::Timer => sweep::run(app, now).await,
         Trigger::Http { .. } => Err(Fault::new(Code::UnknownFunction, "an HTTP function was invoked like a trigger")),
@@ -190,6 +219,10 @@ pub async fn follow_up(app: &App, then: &Then) -> Result<(), Fault> {
     match then {
         Then::Discharge(doorbell) => discharge(app, doorbell).await,
         Then::Reconcile => reconcile::run(app, app.clock.now()).await.map(drop),
+        Then::RereadSecrets => {
+            app.secrets.reread(app.clock.now()).await;
+            Ok(())
+        }
     }
 }
 

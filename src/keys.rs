@@ -106,6 +106,11 @@ impl Keys {
         self.state().answer(key_id)
     }
 
+    /// How many keys are at hand, fetched where they are not fresh.
+    pub(crate) async fn count(&self, now: OffsetDateTime) -> Result<usize, Fault> {
+        Ok(self.provider(None, now).await?.keys.len())
+    }
+
     /// What was fetched since the last call, as text for [`Keys::adopt`]: once for every fetch that succeeded.
     pub(crate) fn fetched(&self) -> Option<String> {
         let mut state = self.state();

@@ -25,8 +25,10 @@ use self::call::{Answer, Call, Meaning};
 pub use self::error::{CallError, CallErrorKind};
 pub use self::operation::{Action, Operation, OperationOutcome, OperationStatus, RequestSource};
 use self::token::Tokens;
-pub use self::token::{TOKEN_RETRIES, TOKEN_RETRY_DELAY, TOKEN_TIMEOUT};
+pub use self::token::{Proof, TOKEN_RETRIES, TOKEN_RETRY_DELAY, TOKEN_TIMEOUT, TokenClaims};
+use crate::clock::Clock;
 use crate::error::{Code, Fault};
+use crate::identity::NoToken;
 use crate::settings::MarketplaceSettings;
 use crate::subscription::{Snapshot, SubscriptionId};
 
@@ -146,19 +148,24 @@ pub struct Submitted {
 }
 
 impl Marketplace {
-    /// A client for the API and the identity that `settings` name, over `http`.
+    /// A client for the API and the identity that `settings` name, which proves itself with `proof`, over `http`.
     ///
     /// # Errors
     ///
     /// Settings with which no token can be asked for.
-    pub fn new(settings: &MarketplaceSettings, http: reqwest::Client) -> Result<Self, Fault> {
+    pub fn new(
+        settings: &MarketplaceSettings,
+        proof: Proof,
+        clock: Clock,
+        http: reqwest::Client,
+    ) -> Result<Self, Fault> {
         if settings.api_url.cannot_be_a_base() {
             return Err(Fault::new(Code::MarketplaceRefused, "MARKETPLACE_API_URL is not the URL of an API"));
         }
         let inner = Inner {
             api_url: settings.api_url.clone(),
             api_hosts: settings.api_hosts.clone(),
-            tokens: Tokens::new(settings, http.clone())?,
+            tokens: Tokens::new(settings, proof, clock, http.clone())?,
             http,
         };
         Ok(Self { inner: Arc::new(inner), timeout: CALL_TIMEOUT, correlation_id: None })
@@ -279,6 +286,19 @@ impl Marketplace {
         let call = self.about(id, "update_operation", Method::PATCH, &["operations", operation_id]);
         let body = Some(json!({ "status": outcome.as_str() }));
         self.call(Call { body, ..call }, |_| Ok(())).await
+    }
+
+    /// What Entra says of us in the token that goes out with every call; never the token itself.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::MarketplaceIdentity`] where Entra refuses a token, [`Code::EntraUnavailable`] where it gives none now; in
+    /// one sentence that names the setting and the fix.
+    pub async fn token_claims(&self) -> Result<TokenClaims, Fault> {
+        self.inner.tokens.claims(self.timeout).await.map_err(|none| match none {
+            NoToken::Refused(sentence) => Fault::new(Code::MarketplaceIdentity, sentence),
+            NoToken::Unavailable(sentence) => Fault::passing(Code::EntraUnavailable, sentence),
+        })
     }
 
     fn about<'a>(&self, id: &'a SubscriptionId, operation: &'static str, method: Method, path: &[&str]) -> Call<'a> {

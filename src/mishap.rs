@@ -1,6 +1,6 @@
-//! What can befall an operation of an in-memory adapter: a race lost, a failure before or after the deed, the death of
-//! the process in the middle. Real storage does all of this; the in-memory adapters do it on request, so that every
-//! test of the discharge protocol runs on the adapters that `fulfillment dev` uses. Nothing plans a mishap but tests.
+//! What can befall an operation of a store or a bell: a race lost, a failure before or after the deed, the death of the
+//! process in the middle. Real storage does all of this; a shaken adapter does it on request, so that every test of the
+//! discharge protocol runs on the adapters that `fulfillment dev` uses. Nothing plans a mishap but tests.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -1,16 +1,22 @@
-//! The one HTTP client for every call that leaves this process, and the road from Azure's SDK to a local sign-in server.
+//! The one HTTP client for every call that leaves this process, and how Azure's SDK uses it: within bounds, and on the
+//! road to a local sign-in server.
+
+mod traced;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use azure_core::cloud::{CloudConfiguration, CustomConfiguration};
+use azure_core::error::ErrorKind;
 use azure_core::http::{AsyncRawResponse, HttpClient, Request};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use futures_util::StreamExt as _;
 use hyper_util::client::proxy::matcher::Matcher;
 use reqwest::redirect::Policy;
 use url::Url;
 
+pub use self::traced::traced;
 use crate::settings::is_loopback;
 
 /// How long a connection may take, TLS included. A healthy one in another region takes well under a second; whoever
@@ -80,10 +86,11 @@ pub(crate) fn cloud(authority: &Url) -> CloudConfiguration {
 /// the public cloud ([`cloud`]) are therefore sent to the local one, path in front, and requests for any other host are refused:
 /// nothing meant for a local sign-in server can reach the real one.
 pub(crate) fn loopback_transport(http: reqwest::Client, authority: &Url) -> Arc<dyn HttpClient> {
+    let http = traced(Arc::new(http), "Entra", "token");
     if is_local(authority) {
         return Arc::new(Loopback { http, authority: authority.clone() });
     }
-    Arc::new(http)
+    http
 }
 
 fn is_local(authority: &Url) -> bool {
@@ -92,7 +99,7 @@ fn is_local(authority: &Url) -> bool {
 
 #[derive(Debug)]
 struct Loopback {
-    http: reqwest::Client,
+    http: Arc<dyn HttpClient>,
     authority: Url,
 }
 
@@ -112,13 +119,97 @@ impl Loopback {
 impl HttpClient for Loopback {
     async fn execute_request(&self, request: &Request) -> azure_core::Result<AsyncRawResponse> {
         let Some(local) = self.local(request.url()) else {
-            return Err(azure_core::Error::with_message(
-                azure_core::error::ErrorKind::Other,
-                "a local authority serves no other host",
-            ));
+            return Err(azure_core::Error::with_message(ErrorKind::Other, "a local authority serves no other host"));
         };
         let mut request = request.clone();
         *request.url_mut() = local;
         self.http.execute_request(&request).await
+    }
+}
+
+/// The client as a transport for Azure's SDK: each exchange ends in time, each answer has a bound, and no error holds a
+/// URL, because a shared access signature is part of one.
+#[derive(Debug)]
+pub(crate) struct Bounded {
+    http: reqwest::Client,
+    patience: Duration,
+    limit: usize,
+}
+
+impl Bounded {
+    /// `patience` for one exchange from connecting to the last byte; `limit` for the answer's body, in bytes.
+    pub(crate) fn new(http: reqwest::Client, patience: Duration, limit: usize) -> Self {
+        Self { http, patience, limit }
+    }
+
+    async fn exchange(&self, request: &Request) -> azure_core::Result<AsyncRawResponse> {
+        let answer = self.http.execute_request(request).await.map_err(|error| without_url(&error))?;
+        let (status, headers, mut stream) = answer.deconstruct();
+        let mut body = Vec::new();
+        while let Some(chunk) = stream.next().await {
+            body.extend_from_slice(&chunk.map_err(|error| without_url(&error))?);
+            if body.len() > self.limit {
+                let sentence = format!("the answer is larger than {} bytes", self.limit);
+                return Err(azure_core::Error::with_message(ErrorKind::Other, sentence));
+            }
+        }
+        Ok(AsyncRawResponse::from_bytes(status, headers, body))
+    }
+}
+
+#[async_trait::async_trait]
+impl HttpClient for Bounded {
+    async fn execute_request(&self, request: &Request) -> azure_core::Result<AsyncRawResponse> {
+        // Of the kind that the SDK tries again.
+        let late = || azure_core::Error::with_message(ErrorKind::Io, format!("no answer within {:?}", self.patience));
+        tokio::time::timeout(self.patience, self.exchange(request)).await.unwrap_or_else(|_| Err(late()))
+    }
+}
+
+/// The same failure in the words of its innermost cause. What reqwest wraps around it names the URL.
+fn without_url(error: &azure_core::Error) -> azure_core::Error {
+    let causes = std::iter::successors(Some(error as &(dyn std::error::Error + 'static)), |cause| (*cause).source());
+    let innermost = causes.filter(|cause| !cause.is::<reqwest::Error>() && !cause.is::<azure_core::Error>()).last();
+    let words = innermost.map_or_else(|| "the exchange failed".to_owned(), ToString::to_string);
+    azure_core::Error::with_message(error.kind().clone(), words)
+}
+
+/// A transport that reaches one server and no other: whatever address an answer names, no token goes elsewhere.
+///
+/// Azure's SDK sends tokens over https alone. For a server that is plain http on this machine it is therefore told of
+/// https ([`OneServer::address`]), and its requests are sent over http.
+#[derive(Debug)]
+pub(crate) struct OneServer {
+    transport: Bounded,
+    server: Url,
+}
+
+impl OneServer {
+    /// `server` over https, or over http on this machine.
+    pub(crate) fn new(transport: Bounded, server: &Url) -> Self {
+        Self { transport, server: server.clone() }
+    }
+
+    /// The address that the SDK must be told.
+    pub(crate) fn address(&self) -> Url {
+        let mut address = self.server.clone();
+        let port = address.port_or_known_default();
+        let told = address.set_scheme("https").and_then(|()| address.set_port(port));
+        told.expect("the settings accept http and https alone, and both have hosts");
+        address
+    }
+}
+
+#[async_trait::async_trait]
+impl HttpClient for OneServer {
+    async fn execute_request(&self, request: &Request) -> azure_core::Result<AsyncRawResponse> {
+        if request.url().origin() != self.address().origin() {
+            return Err(azure_core::Error::with_message(ErrorKind::Other, "an answer names another server"));
+        }
+        let mut request = request.clone();
+        let url = request.url_mut();
+        let (scheme, port) = (self.server.scheme(), self.server.port());
+        url.set_scheme(scheme).and_then(|()| url.set_port(port)).expect("as above");
+        self.transport.execute_request(&request).await
     }
 }

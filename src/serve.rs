@@ -2,6 +2,8 @@
 //! in front; the host itself posts its triggers to `/<function>`. Decodes, dispatches, encodes, and logs each invocation
 //! once. The only production file that knows warp.
 
+mod invocation;
+
 use std::convert::Infallible;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
@@ -11,8 +13,6 @@ use bytes::{Buf, Bytes, BytesMut};
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt as _, Stream, StreamExt as _};
 use tokio::net::TcpListener;
-use tokio::time::Instant;
-use tracing::{Instrument as _, Span};
 use warp::http::{HeaderMap, Method, Response, StatusCode};
 use warp::{Filter, Rejection};
 
@@ -23,7 +23,10 @@ use crate::duty::Queue;
 use crate::error::{Code, Fault, Retry};
 use crate::functions::{self, Answer, Function, Then, Trigger, problem};
 use crate::host::DONE;
+use crate::span::Scope;
 use crate::web::{Reply, Request};
+
+use self::invocation::Invocation;
 
 /// The largest body taken, in bytes. A queue message of 64 KiB needs 88 KiB in its envelope; Entra's form and
 /// Microsoft's webhook stay below 16 KiB.
@@ -36,16 +39,11 @@ const DRAIN_LIMIT: usize = 32 * 1024 * 1024;
 /// How long a body may take to arrive.
 const BODY_PATIENCE: Duration = Duration::from_secs(10);
 
-/// The longest invocation id taken from the host, in characters. It is a GUID.
-const INVOCATION_ID_LENGTH: usize = 64;
-
 /// How long a bell that could not be answered stays silent; the same as `visibilityTimeout` in host.json.
 pub const REDELIVERY: time::Duration = crate::duty::FIRST_BELL;
 
 /// How long [`hear`] sleeps when no bell is set.
 const LISTENING: time::Duration = time::Duration::hours(1);
-
-const INVOCATION_ID: &str = "x-azure-functions-invocationid";
 
 /// A request as it came in, before anything is known of it.
 struct Incoming {
@@ -147,8 +145,8 @@ async fn collect<B: Buf>(body: impl Stream<Item = Result<B, warp::Error>>) -> Re
 /// `/api/<function>[/...]`: requests that the host passes on from outside.
 async fn http_door(app: App, incoming: Incoming) -> Reply {
     let (name, path) = incoming.path.split_once('/').unwrap_or((&incoming.path, ""));
-    let invocation = Invocation::begin(name, &incoming.headers);
     let function = Function::named(name).filter(|function| matches!(function.trigger(), Trigger::Http { .. }));
+    let invocation = Invocation::begin(function, incoming.method.as_str(), &incoming.headers);
     let Some(function) = function else {
         return invocation.refuse(&Fault::new(Code::UnknownFunction, "no such route"));
     };
@@ -172,12 +170,12 @@ async fn http_door(app: App, incoming: Incoming) -> Reply {
     }
     let app = app.correlated(&invocation.id);
     let now = app.clock.now();
-    let answered = guarded(functions::answer(&app, function, &request, now)).instrument(invocation.span.clone()).await;
+    let answered = invocation.scope.run(guarded(functions::answer(&app, function, &request, now))).await;
     match answered {
         Ok((answer, fault)) => {
             let Answer { reply, then } = answer;
             invocation.end(reply.status, fault.as_ref());
-            afterwards(&app, then, &invocation.span);
+            afterwards(&app, then, &invocation.scope);
             reply
         }
         Err(fault) => invocation.refuse_for(&app, function, fault),
@@ -186,9 +184,9 @@ async fn http_door(app: App, incoming: Incoming) -> Reply {
 
 /// `POST /<function>`: the host's queue and timer triggers. Never an empty body: the invocation would hang.
 async fn host_door(app: App, incoming: Incoming) -> Reply {
-    let name = incoming.path.clone();
-    let invocation = Invocation::begin(&name, &incoming.headers);
-    let function = Function::named(&name).filter(|function| !matches!(function.trigger(), Trigger::Http { .. }));
+    let function = Function::named(&incoming.path);
+    let function = function.filter(|function| !matches!(function.trigger(), Trigger::Http { .. }));
+    let invocation = Invocation::begin(function, incoming.method.as_str(), &incoming.headers);
     let Some(function) = function else {
         return invocation.refuse(&Fault::new(Code::UnknownFunction, "no such function"));
     };
@@ -198,7 +196,7 @@ async fn host_door(app: App, incoming: Incoming) -> Reply {
     };
     let app = app.correlated(&invocation.id);
     let now = app.clock.now();
-    let run = guarded(functions::triggered(&app, function, &body, now)).instrument(invocation.span.clone()).await;
+    let run = invocation.scope.run(guarded(functions::triggered(&app, function, &body, now))).await;
     match run.and_then(|result| result) {
         Ok(()) => {
             invocation.end(200, None);
@@ -210,10 +208,11 @@ async fn host_door(app: App, incoming: Incoming) -> Reply {
 
 /// Does the work that a function left for after its answer: on a warm instance a buyer sees the result in a second, where
 /// a cold queue function may need a minute to start.
-fn afterwards(app: &App, then: Vec<Then>, span: &Span) {
+fn afterwards(app: &App, then: Vec<Then>, scope: &Scope) {
     for then in then {
         let Ok(permit) = app.afterwards.clone().try_acquire_owned() else {
-            tracing::info!(?then, "too busy to try at once; the bell will ring, and the timer will come");
+            scope
+                .tell(|| tracing::info!(?then, "too busy to try at once; the bell will ring, and the timer will come"));
             return;
         };
         let app = app.clone();
@@ -225,44 +224,11 @@ fn afterwards(app: &App, then: Vec<Then>, span: &Span) {
             }
         };
         #[expect(clippy::disallowed_methods, reason = "the one place where work outlives its request")]
-        tokio::spawn(work.instrument(span.clone()));
+        tokio::spawn(scope.run(work));
     }
-}
-
-/// One invocation, for the log.
-struct Invocation {
-    id: String,
-    span: Span,
-    begun: Instant,
 }
 
 impl Invocation {
-    fn begin(function: &str, headers: &HeaderMap) -> Self {
-        let given = headers.get(INVOCATION_ID).and_then(|value| value.to_str().ok());
-        let sane = |id: &&str| {
-            id.len() <= INVOCATION_ID_LENGTH && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
-        };
-        let id = given.filter(sane).map_or_else(|| uuid::Uuid::new_v4().to_string(), str::to_owned);
-        // Only names of ours are logged: a path may hold anything.
-        let function = Function::named(function).map_or("unknown", Function::name);
-        let span =
-            tracing::info_span!("invocation", function, invocation_id = id, subscription_id = tracing::field::Empty);
-        Self { id, span, begun: Instant::now() }
-    }
-
-    /// Logs how the invocation ended: once, with everything an operator needs.
-    fn end(&self, status: u16, fault: Option<&Fault>) {
-        let duration_ms = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let _in_span = self.span.enter();
-        match fault {
-            None => tracing::info!(status, duration_ms, "answered"),
-            Some(fault) if fault.code.status() < 500 => {
-                tracing::warn!(status, duration_ms, code = %fault.code, "refused: {}", fault.private);
-            }
-            Some(fault) => tracing::error!(status, duration_ms, code = %fault.code, "failed: {}", fault.private),
-        }
-    }
-
     fn refuse(&self, fault: &Fault) -> Reply {
         self.end(fault.code.status(), Some(fault));
         problem(fault.code, &self.id)

@@ -1,15 +1,21 @@
 //! Settings: read once from the environment, typed, with every problem in one message that names its key.
 
 mod change_policy;
+mod credential;
+mod reader;
+mod storage;
 
 use std::fmt;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use url::Url;
 
+pub(crate) use self::credential::{CERTIFICATE, CLIENT_SECRET, COOKIE_KEYS, EVENTS_SECRET, SecretSetting};
+pub use self::credential::{Credential, EventsSecret, Source, vault_name};
 use crate::policy::Policy;
 use crate::snapshot::live_offer;
+use reader::{MICROSOFT_AUTHORITY, Reader, SUPPORT_URL};
+
+pub use storage::{StorageAccess, StorageSettings, find};
 
 /// Everything that can be set. `docs/settings.md` explains each key; a test keeps document, sample and [`KEYS`] equal.
 #[derive(Clone, Debug)]
@@ -29,7 +35,15 @@ pub struct Settings {
     /// Who sells.
     pub publisher: Publisher,
     /// Seals cookies and forms: the first key seals, every key opens. `COOKIE_KEYS`.
-    pub cookie_keys: Vec<CookieKey>,
+    pub cookie_keys: Source<Vec<CookieKey>>,
+    /// Where records and queues are kept; `None` means in this process. `AzureWebJobsStorage`.
+    pub storage: Option<StorageSettings>,
+    /// Signs events for the publisher; nothing does so yet. `PUBLISHER_EVENTS_SECRET`.
+    pub events_secret: Option<Source<EventsSecret>>,
+    /// The user-assigned identity of this app; without it, its system-assigned one. `AZURE_CLIENT_ID`.
+    pub azure_client_id: Option<String>,
+    /// Where secrets are that are not given. `KEY_VAULT_URL`.
+    pub key_vault_url: Option<Url>,
 }
 
 /// What the hourly comparison with Microsoft's list does.
@@ -56,13 +70,6 @@ pub struct MarketplaceSettings {
     pub credential: Credential,
     /// Where tokens come from. `ENTRA_AUTHORITY_URL`.
     pub authority: Url,
-}
-
-/// How the application proves itself to Entra.
-#[derive(Clone, Debug)]
-pub enum Credential {
-    /// A client secret. `MARKETPLACE_CLIENT_SECRET`.
-    Secret(Secret),
 }
 
 /// Sign-in of people.
@@ -118,12 +125,21 @@ impl fmt::Debug for CookieKey {
 }
 
 /// Every key that [`Settings::read`] looks at.
-pub const KEYS: [&str; 17] = [
+pub const KEYS: [&str; 27] = [
+    storage::KEY,
+    storage::ACCOUNT_NAME,
+    storage::CLIENT_ID,
+    storage::CREDENTIAL,
+    storage::QUEUE_URI,
+    storage::TABLE_URI,
+    "AZURE_CLIENT_ID",
     change_policy::KEY,
     "COOKIE_KEYS",
     "ENTRA_AUTHORITY_URL",
+    "KEY_VAULT_URL",
     "MARKETPLACE_API_HOSTS",
     "MARKETPLACE_API_URL",
+    "MARKETPLACE_CERTIFICATE",
     "MARKETPLACE_CLIENT_ID",
     "MARKETPLACE_CLIENT_SECRET",
     "MARKETPLACE_CREDENTIAL",
@@ -131,20 +147,13 @@ pub const KEYS: [&str; 17] = [
     "OFFERS",
     "PUBLIC_URL",
     "PUBLISHER_APP_URL",
+    "PUBLISHER_EVENTS_SECRET",
     "PUBLISHER_NAME",
     "PUBLISHER_SUPPORT_URL",
     "RECONCILE",
     "SIGNIN_CLIENT_ID",
     "WEBSITE_HOSTNAME",
 ];
-
-/// The one address that need not be a page.
-const SUPPORT_URL: &str = "PUBLISHER_SUPPORT_URL";
-
-const MICROSOFT_API: &str = "https://marketplaceapi.microsoft.com/api";
-/// Both hosts appear in production: the second in `@nextLink` and `Operation-Location` (recorded sessions of 2021).
-const MICROSOFT_HOSTS: [&str; 2] = ["marketplaceapi.microsoft.com", "main.prod.marketplaceapi.azure.com"];
-const MICROSOFT_AUTHORITY: &str = "https://login.microsoftonline.com";
 
 impl Settings {
     /// Reads the settings from `get`, which answers a key with its value. Empty values count as absent.
@@ -155,8 +164,10 @@ impl Settings {
     pub fn read(get: impl Fn(&str) -> Option<String>) -> Result<Self, Problems> {
         let mut reader = Reader { get: &get, problems: Vec::new() };
         let authority = reader.url("ENTRA_AUTHORITY_URL", Some(MICROSOFT_AUTHORITY));
+        let (azure_client_id, key_vault_url) = (reader.azure_client_id(), reader.key_vault());
+        let vault = key_vault_url.is_some();
         let settings = Self {
-            marketplace: reader.marketplace(&authority),
+            marketplace: reader.marketplace(&authority, azure_client_id.as_deref(), vault),
             entra: EntraSettings {
                 authority,
                 client_id: reader.guid(
@@ -173,7 +184,11 @@ impl Settings {
                 support_url: reader.url(SUPPORT_URL, None),
                 app_url: reader.url("PUBLISHER_APP_URL", None),
             },
-            cookie_keys: reader.cookie_keys(),
+            storage: storage::read(&mut reader),
+            cookie_keys: reader.cookie_keys(vault),
+            events_secret: reader.events_secret(vault),
+            azure_client_id,
+            key_vault_url,
         };
         if reader.problems.is_empty() { Ok(settings) } else { Err(Problems(reader.problems)) }
     }
@@ -203,161 +218,6 @@ impl fmt::Display for Problems {
 
 impl std::error::Error for Problems {}
 
-struct Reader<'a> {
-    get: &'a dyn Fn(&str) -> Option<String>,
-    problems: Vec<String>,
-}
-
-impl Reader<'_> {
-    fn optional(&self, key: &str) -> Option<String> {
-        (self.get)(key).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
-    }
-
-    fn required(&mut self, key: &str, meaning: &str) -> String {
-        self.optional(key).unwrap_or_else(|| {
-            self.problems.push(format!("{key} is not set; it is {meaning}."));
-            String::new()
-        })
-    }
-
-    fn guid(&mut self, key: &str, meaning: &str) -> String {
-        let value = self.required(key, meaning);
-        // In the one form that tokens carry, however it was typed.
-        if let Ok(guid) = uuid::Uuid::try_parse(&value) {
-            return guid.to_string();
-        }
-        if !value.is_empty() {
-            self.problems.push(format!("{key} is not a GUID; it is {meaning}."));
-        }
-        value
-    }
-
-    fn url(&mut self, key: &str, default: Option<&str>) -> Url {
-        let value = match (self.optional(key), default) {
-            (Some(value), _) => value,
-            (None, Some(default)) => default.to_owned(),
-            (None, None) => self.required(key, "a URL beginning with https://"),
-        };
-        match Url::parse(&value) {
-            Ok(url) if is_acceptable(&url) || (url.scheme() == "mailto" && key == SUPPORT_URL) => return url,
-            _ if value.is_empty() => {}
-            Ok(_) => self.problems.push(format!(
-                "{key} must begin with https:// (http:// is accepted for addresses of this machine only)."
-            )),
-            Err(error) => self.problems.push(format!("{key} is not a URL: {error}.")),
-        }
-        nowhere()
-    }
-
-    fn marketplace(&mut self, authority: &Url) -> MarketplaceSettings {
-        let api_url = self.url("MARKETPLACE_API_URL", Some(MICROSOFT_API));
-        let own = host_and_port(&api_url);
-        let mut api_hosts: Vec<String> = match self.optional("MARKETPLACE_API_HOSTS") {
-            Some(list) => list.split(',').map(|host| host.trim().to_ascii_lowercase()).collect(),
-            None if MICROSOFT_HOSTS.contains(&own.as_str()) => MICROSOFT_HOSTS.map(str::to_owned).to_vec(),
-            None => Vec::new(),
-        };
-        if !api_hosts.contains(&own) {
-            api_hosts.push(own);
-        }
-        MarketplaceSettings {
-            api_url,
-            api_hosts,
-            tenant_id: self.guid(
-                "MARKETPLACE_TENANT_ID",
-                "the \"Microsoft Entra tenant ID\" on the offer's Technical configuration page in Partner Center",
-            ),
-            client_id: self.guid(
-                "MARKETPLACE_CLIENT_ID",
-                "the \"Microsoft Entra application ID\" on the offer's Technical configuration page in Partner Center",
-            ),
-            credential: self.credential(),
-            authority: authority.clone(),
-        }
-    }
-
-    fn credential(&mut self) -> Credential {
-        match self.optional("MARKETPLACE_CREDENTIAL").as_deref() {
-            None | Some("secret") => {}
-            Some(other) => {
-                self.problems.push(format!("MARKETPLACE_CREDENTIAL is \"{other}\"; this version knows \"secret\"."));
-            }
-        }
-        Credential::Secret(Secret::new(self.required(
-            "MARKETPLACE_CLIENT_SECRET",
-            "a client secret of the app registration that MARKETPLACE_CLIENT_ID names",
-        )))
-    }
-
-    fn offers(&mut self) -> Vec<String> {
-        const MEANING: &str = "the offer ids that this installation serves, separated by commas";
-        let list = self.required("OFFERS", MEANING);
-        let offers = list.split(',').map(str::trim).map(live_offer);
-        let offers: Vec<String> = offers.filter(|offer| !offer.is_empty()).map(str::to_owned).collect();
-        if offers.is_empty() && !list.is_empty() {
-            self.problems.push(format!("OFFERS names no offer; it is {MEANING}."));
-        }
-        offers
-    }
-
-    fn change_policy(&mut self) -> Policy {
-        change_policy::read(self.optional(change_policy::KEY).as_deref()).unwrap_or_else(|problems| {
-            self.problems.extend(problems);
-            Policy::accept_all()
-        })
-    }
-
-    fn reconciliation(&mut self) -> Reconciliation {
-        match self.optional("RECONCILE").as_deref() {
-            None | Some("repair") => Reconciliation::Repair,
-            Some("observe") => Reconciliation::Observe,
-            Some(other) => {
-                self.problems.push(format!("RECONCILE is \"{other}\"; it is \"repair\" or \"observe\"."));
-                Reconciliation::Observe
-            }
-        }
-    }
-
-    fn public_url(&mut self) -> Url {
-        if self.optional("PUBLIC_URL").is_some() {
-            return self.url("PUBLIC_URL", None);
-        }
-        match self.optional("WEBSITE_HOSTNAME") {
-            // `func start` sets a loopback host with its port; Azure sets the app's default host name.
-            Some(host) if host.starts_with("localhost") || host.starts_with("127.") => {
-                self.url("", Some(&format!("http://{host}")))
-            }
-            Some(host) => self.url("", Some(&format!("https://{host}"))),
-            None => {
-                self.problems.push(
-                    "PUBLIC_URL is not set and the platform names no host (WEBSITE_HOSTNAME); it is where browsers \
-                     reach this app, for example https://landing.contoso.com."
-                        .to_owned(),
-                );
-                nowhere()
-            }
-        }
-    }
-
-    fn cookie_keys(&mut self) -> Vec<CookieKey> {
-        const MEANING: &str =
-            "one or two base64 keys of 32 bytes, separated by a comma (make one with: openssl rand -base64 32)";
-        let list = self.required("COOKIE_KEYS", MEANING);
-        let mut keys = Vec::new();
-        let mut unusable = false;
-        for key in list.split(',').map(str::trim).filter(|key| !key.is_empty()) {
-            match STANDARD.decode(key).ok().and_then(|bytes| bytes.try_into().ok()) {
-                Some(bytes) => keys.push(CookieKey(bytes)),
-                None => unusable = true,
-            }
-        }
-        if unusable || (keys.is_empty() && !list.is_empty()) || keys.len() > 2 {
-            self.problems.push(format!("COOKIE_KEYS is not usable; it is {MEANING}."));
-        }
-        keys
-    }
-}
-
 /// The host of a URL with its port where it is not the scheme's own, as the allow-list spells it.
 pub fn host_and_port(url: &Url) -> String {
     let host = url.host_str().unwrap_or_default().to_ascii_lowercase();
@@ -372,17 +232,4 @@ pub fn is_loopback(url: &Url) -> bool {
         Some(url::Host::Ipv6(address)) => address.is_loopback(),
         None => false,
     }
-}
-
-fn is_acceptable(url: &Url) -> bool {
-    match url.scheme() {
-        "https" => true,
-        "http" => is_loopback(url),
-        _ => false,
-    }
-}
-
-/// Stands for a URL that could not be read, while the other problems are collected.
-fn nowhere() -> Url {
-    Url::parse("https://unset.invalid").expect("a constant URL")
 }

@@ -1,7 +1,9 @@
 //! Where the records of subscriptions are kept.
 
+pub mod azure;
 pub mod memory;
 pub mod record;
+pub mod shaken;
 
 use std::fmt;
 
@@ -11,6 +13,7 @@ use crate::error::{Code, Fault};
 use crate::subscription::{Subscription, SubscriptionId};
 
 use memory::Memory;
+use shaken::Shaken;
 
 /// The largest page that [`Store::page`] and [`Store::due`] return: bounds the memory of one call.
 pub const PAGE_LIMIT: usize = 100;
@@ -20,6 +23,10 @@ pub const PAGE_LIMIT: usize = 100;
 pub enum Store {
     /// In this process; gone with it.
     Memory(Memory),
+    /// In Azure Table storage.
+    Azure(azure::Tables),
+    /// Another one, shaken by tests.
+    Shaken(Shaken),
 }
 
 /// What the store keeps beside the records.
@@ -29,6 +36,16 @@ pub enum Kept {
     CallerKeys,
     /// Where the reconciliation goes on.
     ReconcileCursor,
+}
+
+impl Kept {
+    /// The name in the store.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::CallerKeys => "caller-keys",
+            Self::ReconcileCursor => "reconcile-cursor",
+        }
+    }
 }
 
 /// The version of a stored record. Only equality matters.
@@ -68,7 +85,9 @@ impl Store {
     /// Loads a record; `None` where there is none.
     pub async fn load(&self, id: &SubscriptionId) -> Result<Option<Stored>, StoreError> {
         match self {
-            Self::Memory(memory) => memory.load(id).await,
+            Self::Memory(memory) => memory.load(id),
+            Self::Azure(tables) => tables.load(id).await,
+            Self::Shaken(shaken) => shaken.load(id).await,
         }
     }
 
@@ -79,21 +98,27 @@ impl Store {
     /// [`StoreError::Conflict`] where the store holds another version, or a new record exists already.
     pub async fn save(&self, subscription: &Subscription, expected: Option<&Etag>) -> Result<Etag, StoreError> {
         match self {
-            Self::Memory(memory) => memory.save(subscription, expected).await,
+            Self::Memory(memory) => memory.save(subscription, expected),
+            Self::Azure(tables) => tables.save(subscription, expected).await,
+            Self::Shaken(shaken) => shaken.save(subscription, expected).await,
         }
     }
 
     /// At most [`PAGE_LIMIT`] subscriptions with a duty that is due, the longest overdue first.
     pub async fn due(&self, now: OffsetDateTime) -> Result<Vec<Subscription>, StoreError> {
         match self {
-            Self::Memory(memory) => memory.due(now).await,
+            Self::Memory(memory) => memory.due(now),
+            Self::Azure(tables) => tables.due(now).await,
+            Self::Shaken(shaken) => shaken.due(now).await,
         }
     }
 
     /// What outlives an instance and is no subscription, by name: keys, cursors. `None` where nothing was kept.
     pub async fn kept(&self, name: Kept) -> Result<Option<String>, StoreError> {
         match self {
-            Self::Memory(memory) => memory.kept(name).await,
+            Self::Memory(memory) => Ok(memory.kept(name)),
+            Self::Azure(tables) => tables.kept(name).await,
+            Self::Shaken(shaken) => shaken.kept(name).await,
         }
     }
 
@@ -101,14 +126,31 @@ impl Store {
     /// the truth.
     pub async fn keep(&self, name: Kept, text: &str) -> Result<(), StoreError> {
         match self {
-            Self::Memory(memory) => memory.keep(name, text).await,
+            Self::Memory(memory) => memory.keep(name, text),
+            Self::Azure(tables) => tables.keep(name, text).await,
+            Self::Shaken(shaken) => shaken.keep(name, text).await,
+        }
+    }
+
+    /// Whether records can be kept: makes what is missing, writes, reads, and sees a save of an old version refused.
+    ///
+    /// # Errors
+    ///
+    /// What does not work, with what to do.
+    pub async fn probe(&self) -> Result<(), StoreError> {
+        match self {
+            Self::Memory(_) => Ok(()),
+            Self::Azure(tables) => tables.probe().await,
+            Self::Shaken(shaken) => shaken.probe().await,
         }
     }
 
     /// A page of all records that come after `after`, at most [`PAGE_LIMIT`].
     pub async fn page(&self, after: Option<&SubscriptionId>) -> Result<Page, StoreError> {
         match self {
-            Self::Memory(memory) => memory.page(after).await,
+            Self::Memory(memory) => memory.page(after),
+            Self::Azure(tables) => tables.page(after).await,
+            Self::Shaken(shaken) => shaken.page(after).await,
         }
     }
 }

@@ -8,6 +8,7 @@ use time::{Duration, OffsetDateTime};
 use tokio::sync::watch;
 use uuid::Uuid;
 
+use super::Message;
 use crate::clock::Clock;
 
 /// The most messages that one queue holds. Azure has no such limit; memory has.
@@ -26,25 +27,6 @@ pub struct Queues {
     clock: Clock,
     account: Arc<Mutex<Account>>,
     version: watch::Sender<u64>,
-}
-
-/// A message, as its receiver or somebody who peeks sees it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Message {
-    /// The message's id: a GUID.
-    pub id: String,
-    /// Proves the latest receipt of the message; [`Queues::delete`] and [`Queues::postpone`] ask for it.
-    pub receipt: String,
-    /// What was put, without base64.
-    pub body: Vec<u8>,
-    /// How often the message was received, this time included.
-    pub dequeue_count: u32,
-    /// When it was put.
-    pub inserted_at: OffsetDateTime,
-    /// When it vanishes, deleted or not.
-    pub expires_at: OffsetDateTime,
-    /// When it can be received (again).
-    pub next_visible_at: OffsetDateTime,
 }
 
 /// Why a message was not taken.
@@ -134,6 +116,12 @@ impl Queues {
         drop(account);
         self.announce();
         true
+    }
+
+    /// Loses every message of a queue, visible or not. No function does.
+    pub fn clear(&self, queue: &str) {
+        self.account().queue(queue, self.clock.now()).clear();
+        self.announce();
     }
 
     /// Makes a received message visible again after `visibility`, and its receipt useless. False as in

@@ -3,10 +3,11 @@
 //! It reads the same `host.json` and `function.json` files, starts the handler as the host does, and behaves towards it
 //! as the host's source says (host 4.1037 to 4.105x, queue extension 5.x), including what is unpleasant: chunked bodies,
 //! texts that are encoded twice, SIGKILL without a warning, and invocations that hang when the answer is empty. What it
-//! does not do it refuses at the start. Differences: queues are in memory and not polled (see [`crate::bell::memory`]);
+//! does not do it refuses at the start. Differences: queues in memory are not polled ([`Account`]);
 //! there is no Easy Auth, only its protection against forged headers; and no scale-out, for which one starts another
 //! host over the same queues.
 
+mod account;
 mod answer;
 mod config;
 mod door;
@@ -34,9 +35,9 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use url::Url;
 
+pub use account::Account;
 pub use journal::{EVENTS_MAX, Ended, Event, Invocation, Level, Outcome};
 
-use crate::bell::memory::Queues;
 use crate::clock::Clock;
 use config::Config;
 use function::Trigger;
@@ -104,7 +105,7 @@ pub struct Options {
     /// What it starts.
     pub handler: Handler,
     /// The storage account's queues.
-    pub queues: Queues,
+    pub account: Account,
     /// The clock of timers and message visibility.
     pub clock: Clock,
     /// The function key to ask for; `None` asks for none, as `func start` does.
@@ -153,7 +154,7 @@ pub struct Host {
     address: SocketAddr,
     worker: Worker,
     journal: Journal,
-    queues: Queues,
+    account: Account,
     queue_names: Vec<String>,
     clock: Clock,
     due: Vec<watch::Receiver<OffsetDateTime>>,
@@ -191,7 +192,7 @@ impl Host {
             address,
             worker: worker.clone(),
             journal: journal.clone(),
-            queues: options.queues.clone(),
+            account: options.account.clone(),
             queue_names: config.queue_names().map(str::to_owned).collect(),
             clock: options.clock.clone(),
             due: Vec::new(),
@@ -218,8 +219,8 @@ impl Host {
             match function.trigger.clone() {
                 Trigger::Http(_) => {}
                 Trigger::Queue(trigger) => {
-                    let (queues, rules) = (self.queues.clone(), config.queues);
-                    let listener = listener::Listener { function: name, trigger, rules, queues, clock, invoker };
+                    let (account, rules) = (self.account.clone(), config.queues);
+                    let listener = listener::Listener { function: name, trigger, rules, account, clock, invoker };
                     self.tasks.spawn(listener.run());
                 }
                 Trigger::Timer(trigger) => {
@@ -280,12 +281,13 @@ impl Host {
         let queues: Vec<&str> = self.queue_names.iter().map(String::as_str).collect();
         let mut journal = self.journal.watch();
         while !self.worker.is_stopped() {
-            let changed = self.queues.changed();
+            let changed = self.account.changed();
             journal.mark_unchanged();
             // Looked at in this order: what begins after the first look shows as a difference in the last.
             let begun = self.journal.begun();
-            let quiet = self.journal.in_flight() == 0 && !self.queues.any_visible(&queues) && !self.rings();
-            if quiet && self.journal.begun() == begun {
+            let quiet =
+                self.journal.in_flight() == 0 && !self.rings() && self.account.any_visible(&queues).await == Ok(false);
+            if quiet && self.journal.begun() == begun && self.journal.in_flight() == 0 {
                 return;
             }
             tokio::select! {

@@ -10,7 +10,7 @@
 //! verify them; and
 //! access tokens by the machine's, because the client library that caches them reads that one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::Value;
@@ -28,6 +28,7 @@ mod change;
 mod claims;
 mod control;
 mod courier;
+mod credentials;
 mod deed;
 mod delivery;
 mod door;
@@ -48,9 +49,10 @@ mod subscription;
 mod trial;
 mod webhooks;
 
-pub use call::Call;
+pub use call::{Call, HEARD_MAX, Heard};
 pub use catalog::{OFFER, PLANS, Plan};
 pub use courier::ATTEMPT_WITHIN;
+pub use credentials::{Credentials, Federated};
 pub use deed::Deed;
 pub use delivery::{RETRY_EVERY, TRIES};
 pub use faults::{Answer, Effect, Faults, Profile, Rule};
@@ -111,9 +113,11 @@ struct Inner {
 struct State {
     market: market::Market,
     keys: keys::Keys,
+    credentials: Credentials,
     /// How far the simulator's clock is ahead of [`Options::clock`].
     ahead: Duration,
     calls: BTreeMap<Call, u32>,
+    heard: VecDeque<Heard>,
     pulse: Pulse,
 }
 
@@ -144,8 +148,10 @@ impl Simulator {
         let state = State {
             market: market::Market::new(options.seed),
             keys: keys::Keys::new(),
+            credentials: Credentials::default(),
             ahead: Duration::ZERO,
             calls: BTreeMap::new(),
+            heard: VecDeque::new(),
             pulse: Pulse::default(),
         };
         let (state, changed) = (Mutex::new(state), Notify::new());
@@ -241,6 +247,11 @@ impl Simulator {
         self.with(|state, _| state.calls.get(&call).copied().unwrap_or(0))
     }
 
+    /// The latest calls, oldest first, refused and faulted ones included; at most [`HEARD_MAX`].
+    pub fn heard(&self) -> Vec<Heard> {
+        self.with(|state, _| state.heard.iter().cloned().collect())
+    }
+
     /// What goes wrong on purpose, with the times that rules have left.
     pub fn faults(&self) -> Faults {
         self.with(|state, _| state.market.faults.clone())
@@ -253,11 +264,24 @@ impl Simulator {
         Ok(())
     }
 
-    /// Forgets every subscription, token, fault and count, and sets the clock back. Keys stay.
+    /// With what the publisher's application may prove itself.
+    pub fn credentials(&self) -> Credentials {
+        self.with(|state, _| state.credentials.clone())
+    }
+
+    /// Replaces with what the publisher's application may prove itself.
+    pub fn set_credentials(&self, credentials: Credentials) -> Result<(), Refusal> {
+        credentials.check()?;
+        self.with(|state, _| state.credentials = credentials);
+        Ok(())
+    }
+
+    /// Forgets every subscription, token, fault and count, and sets the clock back. Keys and credentials stay.
     pub fn forget(&self) {
         self.with(|state, _| {
             state.market.forget();
             state.calls.clear();
+            state.heard.clear();
             state.ahead = Duration::ZERO;
         });
     }

@@ -16,12 +16,13 @@ pub async fn run(app: &App, request: &Request, now: OffsetDateTime) -> Result<An
     session::same_origin(request, &app.settings.public_url)?;
     let id = request.form("subscription").as_deref().and_then(SubscriptionId::parse);
     let id = id.ok_or_else(|| Fault::new(Code::BadRequest, "the form names no subscription"))?;
-    let Some(session) = app.sessions.open(request, now) else {
+    let sessions = app.secrets.sessions(now).await?;
+    let Some(session) = sessions.open(request, now) else {
         let fault = Fault::new(Code::SigninRequired, "the form came without a session, or with one that has ended");
         let again = arrival::begin_signin(app, request, Destination::Subscription(id), false, now).await.ok();
         return Err(Refused { fault, again });
     };
-    app.sessions.check_form(&session, &id, request.form("form_token").as_deref().unwrap_or_default(), now)?;
+    sessions.check_form(&session, &id, request.form("form_token").as_deref().unwrap_or_default(), now)?;
     arrival::at_subscription(app, &session.person, &id).await?;
     let rings = match app.record(&id, Event::Confirmed(Actor::Buyer), None).await? {
         Recorded::Saved { rings, .. } => rings,

@@ -31,7 +31,7 @@ pub async fn run(app: &App, request: &Request, now: OffsetDateTime) -> Result<Re
 }
 
 async fn with_token(app: &App, request: &Request, token: &str, now: OffsetDateTime) -> Result<Reply, Refused> {
-    let Some(session) = app.sessions.open(request, now) else {
+    let Some(session) = app.secrets.sessions(now).await?.open(request, now) else {
         return sign_in(app, request, Destination::Token(token.to_owned()), false, now).await;
     };
     match arrival::with_token(app, &session.person, token).await {
@@ -53,7 +53,8 @@ async fn at_subscription(
     now: OffsetDateTime,
 ) -> Result<Reply, Refused> {
     let switching = request.query("switch").is_some();
-    let Some(session) = app.sessions.open(request, now).filter(|_| !switching) else {
+    let sessions = app.secrets.sessions(now).await?;
+    let Some(session) = sessions.open(request, now).filter(|_| !switching) else {
         return sign_in(app, request, Destination::Subscription(id), switching, now).await;
     };
     let subscription = match arrival::at_subscription(app, &session.person, &id).await {
@@ -64,7 +65,8 @@ async fn at_subscription(
         }
         Err(fault) => return Err(fault.into()),
     };
-    Ok(show(app, &session, &subscription, now)?)
+    let form_token = sessions.form_token(&session, &subscription.id);
+    Ok(show(app, &session, form_token, &subscription, now)?)
 }
 
 async fn sign_in(
@@ -81,12 +83,18 @@ async fn sign_in(
 }
 
 /// The page of where the purchase stands.
-fn show(app: &App, session: &Session, subscription: &Subscription, now: OffsetDateTime) -> Result<Reply, Fault> {
+fn show(
+    app: &App,
+    session: &Session,
+    form_token: String,
+    subscription: &Subscription,
+    now: OffsetDateTime,
+) -> Result<Reply, Fault> {
     let stage = subscription.stage(now);
     match stage {
-        Stage::Unconfirmed => Ok(app.pages.confirm(&confirm_view(app, session, subscription))),
+        Stage::Unconfirmed => Ok(app.pages.confirm(&confirm_view(session, form_token, subscription))),
         Stage::Activating => Ok(app.pages.progress(&progress_view(subscription, now))),
-        Stage::Delayed { failed } => Ok(app.pages.delayed(&delayed_view(app, session, subscription, failed, now))),
+        Stage::Delayed { failed } => Ok(app.pages.delayed(&delayed_view(form_token, subscription, failed, now))),
         Stage::Active { newly: true } => Ok(app.pages.done(&active_view(subscription))),
         Stage::Active { newly: false } => Ok(app.pages.manage(&active_view(subscription))),
         Stage::Suspended => Err(Fault::new(Code::Suspended, format!("{} is suspended", subscription.id))),
@@ -98,7 +106,7 @@ fn show(app: &App, session: &Session, subscription: &Subscription, now: OffsetDa
     }
 }
 
-fn confirm_view(app: &App, session: &Session, subscription: &Subscription) -> Confirm {
+fn confirm_view(session: &Session, form_token: String, subscription: &Subscription) -> Confirm {
     let known = &subscription.known;
     let email = |party: &Option<Party>| party.as_ref().and_then(|party| party.email.clone());
     Confirm {
@@ -112,7 +120,7 @@ fn confirm_view(app: &App, session: &Session, subscription: &Subscription) -> Co
         user: email(&known.beneficiary),
         free_trial: known.is_free_trial,
         signed_in_as: session.person.username.clone().or_else(|| session.person.name.clone()),
-        form_token: app.sessions.form_token(session, &subscription.id),
+        form_token,
         action: CONFIRM.to_owned(),
         switch_account: format!("{}&switch=1", landing_path(&subscription.id)),
     }
@@ -129,20 +137,14 @@ fn progress_view(subscription: &Subscription, now: OffsetDateTime) -> Progress {
     }
 }
 
-fn delayed_view(
-    app: &App,
-    session: &Session,
-    subscription: &Subscription,
-    given_up: bool,
-    now: OffsetDateTime,
-) -> Delayed {
+fn delayed_view(form_token: String, subscription: &Subscription, given_up: bool, now: OffsetDateTime) -> Delayed {
     Delayed {
         subscription_id: subscription.id.to_string(),
         offer: subscription.known.offer_id.clone(),
         plan: subscription.known.plan_id.clone(),
         since: subscription.confirmed_at.unwrap_or(now),
         given_up,
-        form_token: app.sessions.form_token(session, &subscription.id),
+        form_token,
         action: CONFIRM.to_owned(),
         reload_url: landing_path(&subscription.id),
     }

@@ -13,7 +13,7 @@ use crate::web::{Reply, Request};
 pub async fn run(app: &App, request: &Request, now: OffsetDateTime) -> Result<Reply, Refused> {
     let id = request.query("subscription").as_deref().and_then(SubscriptionId::parse);
     let id = id.ok_or_else(|| Fault::new(Code::BadRequest, "the query names no subscription"))?;
-    let session = app.sessions.open(request, now);
+    let session = app.secrets.sessions(now).await?.open(request, now);
     let session = session.ok_or_else(|| Fault::new(Code::SigninRequired, "no session, or one that has ended"))?;
     let subscription = arrival::at_subscription(app, &session.person, &id).await?;
     let body = serde_json::json!({ "state": word(subscription.stage(now)), "location": landing_path(&id) });

@@ -45,6 +45,9 @@ pub const UNANSWERED_LIMIT: usize = 5;
 /// A page of the list, or Microsoft as a whole, that cannot be read; the store's own. What was repaired by then is
 /// repaired, and the next run goes on from the same page.
 pub async fn run(app: &App, now: OffsetDateTime) -> Result<Report, Fault> {
+    // First, and whatever becomes of the pass: an expired secret may be what ends it. Of what runs on an idle app this
+    // is the least often that is often enough.
+    app.secrets.watch(now).await;
     let observed = app.settings.reconciliation == Reconciliation::Observe;
     let pass = Pass::resume(&app.store, observed, now).await?;
     let report = Report { baseline: pass.baseline, observed, ..Report::default() };

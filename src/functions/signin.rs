@@ -17,7 +17,7 @@ pub async fn run(app: &App, request: &Request, now: OffsetDateTime) -> Result<Re
     let state = request
         .form("state")
         .ok_or_else(|| Fault::new(Code::BadRequest, "the answer to a sign-in came without its state"))?;
-    let (attempt, used_up) = app.sessions.finish(request, &state, now)?;
+    let (attempt, used_up) = app.secrets.sessions(now).await?.finish(request, &state, now)?;
     match enter(app, request, &attempt, now).await {
         Ok(reply) => Ok(reply.with("set-cookie", used_up)),
         Err(fault) => {
@@ -50,6 +50,6 @@ async fn enter(app: &App, request: &Request, attempt: &Attempt, now: OffsetDateT
         Destination::Token(token) => arrival::with_token(app, &person, token).await?,
         Destination::Subscription(id) => arrival::at_subscription(app, &person, id).await?,
     };
-    let (_, cookie) = app.sessions.start(person, now);
+    let (_, cookie) = app.secrets.sessions(now).await?.start(person, now);
     Ok(Reply::see_other(landing_path(&subscription.id)).with("cache-control", "no-store").with("set-cookie", cookie))
 }

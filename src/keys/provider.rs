@@ -9,6 +9,7 @@ use url::Url;
 
 use crate::error::{Code, Fault};
 use crate::settings::is_loopback;
+use crate::span::{Call, CallOut, Failed};
 
 /// For each of the two documents, connecting and reading. Entra answers in well under a second; a buyer waits for both.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(4);
@@ -129,12 +130,12 @@ impl Provider {
     pub(super) async fn fetch(http: &reqwest::Client, source: &Source) -> Result<Self, Fault> {
         let discovery_url = Url::parse(&source.address())
             .map_err(|error| unavailable(&format!("the authority is no base of a URL: {error}")))?;
-        let discovery: Discovery = document(http, &discovery_url, "OpenID configuration").await?;
+        let discovery: Discovery = document(http, &discovery_url, CONFIGURATION).await?;
         // Before the second document: what the first says must be worth it.
         let (issuer, authorization_endpoint) = (discovery.issuer, discovery.authorization_endpoint);
         let described = Self::read(source, issuer, &authorization_endpoint)?;
         let jwks_uri = endpoint("jwks_uri", &discovery.jwks_uri, &source.authority)?;
-        let list: KeyList = document(http, &jwks_uri, "key list").await?;
+        let list: KeyList = document(http, &jwks_uri, KEY_LIST).await?;
         described.with(list.keys)
     }
 
@@ -175,11 +176,32 @@ impl Key {
     }
 }
 
+/// What is fetched: as sentences name it, and as its span is named.
+type Document = (&'static str, &'static str);
+
+const CONFIGURATION: Document = ("OpenID configuration", "openid_configuration");
+const KEY_LIST: Document = ("key list", "key_list");
+
 /// Reads one JSON document, with its size and time limited, and only from the very URL that was asked: a redirect
 /// could lead through plain http, where anybody may answer with keys of their own.
-async fn document<T: DeserializeOwned>(http: &reqwest::Client, url: &Url, name: &str) -> Result<T, Fault> {
+async fn document<T: DeserializeOwned>(http: &reqwest::Client, url: &Url, document: Document) -> Result<T, Fault> {
+    let (name, operation) = document;
+    let mut span = Call::new("Entra", operation, "GET", url).begin();
+    let body = body_of(http, url, name, &mut span).await;
+    let read = body.and_then(|body| {
+        serde_json::from_slice(&body).map_err(|error| unavailable(&format!("{name}: not the expected JSON: {error}")))
+    });
+    span.end(read.as_ref().map(drop).map_err(|fault| Failed { kind: fault.code.as_str(), ..Failed::default() }));
+    read
+}
+
+async fn body_of(http: &reqwest::Client, url: &Url, name: &str, span: &mut CallOut) -> Result<Vec<u8>, Fault> {
     let failed = |error: reqwest::Error| unavailable(&format!("{name}: {}", reason(&error)));
-    let mut response = http.get(url.clone()).timeout(FETCH_TIMEOUT).send().await.map_err(failed)?;
+    let request = http.get(url.clone()).timeout(FETCH_TIMEOUT);
+    let request = span.headers().fold(request, |request, (name, value)| request.header(name, value));
+    let mut response = request.send().await.map_err(failed)?;
+    let request_id = response.headers().get("x-ms-request-id").and_then(|id| id.to_str().ok());
+    span.answered(response.status().as_u16(), request_id);
     if response.url() != url {
         return Err(unavailable(&format!("{name}: Entra answers with a redirect")));
     }
@@ -193,7 +215,7 @@ async fn document<T: DeserializeOwned>(http: &reqwest::Client, url: &Url, name: 
         }
         body.extend_from_slice(&chunk);
     }
-    serde_json::from_slice(&body).map_err(|error| unavailable(&format!("{name}: not the expected JSON: {error}")))
+    Ok(body)
 }
 
 /// Reads an address that the configuration names. Keys and sign-in travel over TLS, except between programs of one

@@ -2,7 +2,6 @@
 //! of the answer is read, what a refusal means, and the one line that the log gets.
 
 use std::error::Error as _;
-use std::time::Duration;
 
 use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, DATE, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{Method, StatusCode};
@@ -14,12 +13,14 @@ use url::Url;
 use uuid::Uuid;
 
 use super::error::{CallError, CallErrorKind};
-use super::refusal::{Refusal, scrub};
-use super::token::NoToken;
+use super::refusal::Refusal;
 use super::wire::Unreadable;
 use super::{Marketplace, PURCHASE_TOKEN_LENGTH, RESPONSE_LIMIT, RETRY_AFTER_LIMIT};
+use crate::identity::NoToken;
 use crate::settings::{host_and_port, is_loopback};
+use crate::span::{self, CallOut, Failed};
 use crate::subscription::SubscriptionId;
+use crate::words::scrub;
 
 /// The only version of this API.
 const API_VERSION: &str = "2018-08-31";
@@ -61,24 +62,18 @@ pub(super) struct Answer {
     pub(super) url: Url,
 }
 
-/// What the log tells about the answer.
-#[derive(Default)]
-struct Seen {
-    status: Option<u16>,
-    request_id: Option<String>,
-    error_code: Option<String>,
-}
-
 /// A call that failed, before it is signed with its operation and request id.
 struct Failure {
     kind: CallErrorKind,
     detail: String,
     retry_after: Option<time::Duration>,
+    /// The marketplace's own word for it, for the log.
+    code: Option<String>,
 }
 
 impl Failure {
     fn new(kind: CallErrorKind, detail: impl Into<String>) -> Self {
-        Self { kind, detail: detail.into(), retry_after: None }
+        Self { kind, detail: detail.into(), retry_after: None, code: None }
     }
 }
 
@@ -107,14 +102,18 @@ impl Marketplace {
         read: impl FnOnce(&Answer) -> Result<T, Unreadable>,
     ) -> Result<T, CallError> {
         let request_id = Uuid::new_v4().to_string();
-        let begun = Instant::now();
-        let mut seen = Seen::default();
-        let result = match self.exchange(&call, &request_id, begun + self.timeout, &mut seen).await {
+        let mut span = self.span(&call, &request_id).begin();
+        let result = match self.exchange(&call, &request_id, Instant::now() + self.timeout, &mut span).await {
             Ok(answer) => read(&answer).map_err(Failure::from),
             Err(failure) => Err(failure),
         };
-        self.log(&call, &request_id, &seen, begun.elapsed(), result.as_ref().err());
-        result.map_err(|Failure { kind, detail, retry_after }| CallError {
+        match &result {
+            Ok(_) => span.end(Ok(())),
+            Err(Failure { kind, code, .. }) => {
+                span.end(Err(Failed { kind: kind.as_str(), code: code.as_deref(), expected: false }));
+            }
+        }
+        result.map_err(|Failure { kind, detail, retry_after, .. }| CallError {
             operation: call.operation,
             kind,
             request_id,
@@ -123,25 +122,35 @@ impl Marketplace {
         })
     }
 
+    fn span(&self, call: &Call<'_>, request_id: &str) -> span::Call {
+        let correlation_id = self.correlation_id.as_ref().and_then(|id| id.to_str().ok());
+        span::Call {
+            subscription_id: call.subscription.map(|id| id.as_str().to_owned()),
+            request_id: Some(request_id.to_owned()),
+            correlation_id: correlation_id.map(str::to_owned),
+            ..span::Call::new("The marketplace", call.operation, call.method.as_str(), &call.url)
+        }
+    }
+
     async fn exchange(
         &self,
         call: &Call<'_>,
         request_id: &str,
         deadline: Instant,
-        seen: &mut Seen,
+        span: &mut CallOut,
     ) -> Result<Answer, Failure> {
         let request = self.request(call, request_id, deadline).await?;
+        let request = span.headers().fold(request, |request, (name, value)| request.header(name, value));
         let mut response =
             timeout_at(deadline, request.send()).await.map_err(|_| too_late())?.map_err(unreachable_by)?;
         let status = response.status();
-        seen.status = Some(status.as_u16());
-        seen.request_id = text(response.headers(), REQUEST_ID).map(|id| scrub(id, &[])).filter(|id| id != request_id);
+        let theirs = text(response.headers(), REQUEST_ID).map(|id| scrub(id, &[])).filter(|id| id != request_id);
+        span.answered(status.as_u16(), theirs.as_deref());
         let body = timeout_at(deadline, body_of(&mut response)).await.map_err(|_| too_late())??;
         if status.is_success() {
             return Ok(Answer { status, headers: response.headers().clone(), body, url: call.url.clone() });
         }
         let refusal = Refusal::read(&body, &[call.purchase_token.unwrap_or_default()]);
-        seen.error_code.clone_from(&refusal.code);
         Err(refused(call, status, &refusal, retry_after(response.headers())))
     }
 
@@ -183,39 +192,6 @@ impl Marketplace {
             request = request.header(PURCHASE_TOKEN, token);
         }
         Ok(request)
-    }
-
-    fn log(&self, call: &Call<'_>, request_id: &str, seen: &Seen, took: Duration, failure: Option<&Failure>) {
-        let operation = call.operation;
-        let subscription_id = call.subscription.map(SubscriptionId::as_str);
-        let correlation_id = self.correlation_id.as_ref().and_then(|id| id.to_str().ok());
-        let their_request_id = seen.request_id.as_deref();
-        let duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-        let status = seen.status;
-        match failure {
-            None => tracing::info!(
-                operation,
-                subscription_id,
-                status,
-                request_id,
-                correlation_id,
-                their_request_id,
-                duration_ms,
-                "The marketplace answered {operation}."
-            ),
-            Some(failure) => tracing::warn!(
-                operation,
-                subscription_id,
-                status,
-                request_id,
-                correlation_id,
-                their_request_id,
-                duration_ms,
-                error = failure.kind.as_str(),
-                error_code = seen.error_code.as_deref(),
-                "The marketplace did not answer {operation}."
-            ),
-        }
     }
 }
 
@@ -304,7 +280,7 @@ fn refused(call: &Call<'_>, status: StatusCode, refusal: &Refusal, retry_after: 
     } else {
         format!("the marketplace answered {}{said}", status.as_u16())
     };
-    Failure { kind, detail, retry_after }
+    Failure { kind, detail, retry_after, code: refusal.code.clone() }
 }
 
 /// Reads `Retry-After`, in seconds or as a date, up to [`RETRY_AFTER_LIMIT`]. A date is compared with the answer's own

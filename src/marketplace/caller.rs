@@ -58,6 +58,15 @@ impl Caller {
         self.keys.prove(&KIND, token, now, |provider, key| self.judge(token, provider, key, now)).await
     }
 
+    /// How many keys there are to prove that Microsoft calls. Fetches them, unless they are fresh.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::EntraUnavailable`] where there are none to be had.
+    pub async fn keys_at_hand(&self, now: OffsetDateTime) -> Result<usize, Fault> {
+        self.keys.count(now).await
+    }
+
     /// The keys that were fetched since the last call, as text to be kept for [`Caller::adopt`]; under 30,000 bytes.
     /// Once for every fetch that succeeded: about once a day, and after a change of keys.
     pub fn fetched(&self) -> Option<String> {

@@ -1,13 +1,8 @@
-//! The words with which another server refuses a call, cut down to what a log and a record may hold. Pure.
+//! The words with which the marketplace refuses a call, in whichever shape they come. Pure.
 
 use serde_json::{Map, Value};
 
-/// The longest text kept of another server's words, in characters: a sentence or two.
-pub const WORDS_LENGTH: usize = 200;
-
-/// Longer words are left out, in characters. Identifiers have 36; what is longer is a token, a piece of one, or a URL
-/// that may carry one.
-const WORD_LENGTH: usize = 48;
+use crate::words::{WORDS_LENGTH, scrub};
 
 /// What a refusal says, read from any of the four shapes that the marketplace uses.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -58,19 +53,4 @@ impl Refusal {
 
 fn named<'a>(fields: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
     fields.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value)
-}
-
-/// One line of another server's words, at most [`WORDS_LENGTH`] characters, without the secrets, e-mail addresses and
-/// overlong words that it may hold.
-pub(super) fn scrub(text: &str, secrets: &[&str]) -> String {
-    let mut text = text.to_owned();
-    for secret in secrets.iter().filter(|secret| !secret.is_empty()) {
-        text = text.replace(secret, "[...]");
-    }
-    let words = text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty());
-    let safe = words.map(|word| {
-        let unsafe_word = word.contains('@') || word.chars().count() > WORD_LENGTH;
-        if unsafe_word { "[...]" } else { word }
-    });
-    safe.collect::<Vec<_>>().join(" ").chars().take(WORDS_LENGTH).collect()
 }

@@ -1,30 +1,35 @@
-//! The token with which our application calls the marketplace, and one sentence for every way in which Entra refuses it.
+//! The token with which our application calls the marketplace: four ways to prove that it is ours, and what to do when
+//! the proof is refused.
 
-use std::sync::Arc;
+mod assertion;
+mod claims;
+mod entra;
+mod refusal;
+
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use azure_core::credentials::{Secret, TokenCredential};
-use azure_core::error::ErrorKind;
-use azure_core::http::{
-    AsyncRawResponse, ClientOptions, ExponentialRetryOptions, HttpClient, Request, RetryOptions, Transport,
-};
-use azure_identity::{ClientSecretCredential, ClientSecretCredentialOptions};
-use futures_util::StreamExt as _;
+use azure_core::credentials::{AccessToken, TokenCredential};
 use reqwest::header::HeaderValue;
-use serde::Deserialize;
+use time::OffsetDateTime;
 
-use super::refusal::scrub;
-use crate::error::{Code, Fault};
-use crate::outbound;
-use crate::settings::{Credential, MarketplaceSettings};
+pub use self::claims::TokenClaims;
+use self::entra::Entra;
+use self::refusal::Refused;
+use crate::certificate::Certificate;
+use crate::clock::Clock;
+use crate::error::{Fault, Retry};
+use crate::identity::NoToken;
+use crate::rotating::{Current, Inspected, Rotating};
+use crate::settings::{MarketplaceSettings, Secret};
 
 /// The marketplace API as Entra knows it: the same in every tenant.
 pub(super) const RESOURCE: &str = "20e940b3-4c77-4b0b-9a53-9e16a1b010a7";
 /// Everything that our application was granted for [`RESOURCE`].
 const SCOPE: &str = "20e940b3-4c77-4b0b-9a53-9e16a1b010a7/.default";
 
-/// How long one token request may take, its repetition included. Entra answers within a second or not at all; two thirds
-/// of a call's default budget leave time for the call itself.
+/// How long one token request may take, the reading of a secret and its repetition included. Entra answers within a second
+/// or not at all; two thirds of a call's default budget leave time for the call itself.
 pub const TOKEN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How often the SDK repeats a token request that failed in passing. Its own default, 8 times within 60 s, would use up
@@ -34,66 +39,82 @@ pub const TOKEN_RETRIES: u32 = 1;
 /// The wait before the SDK's repetition.
 pub const TOKEN_RETRY_DELAY: Duration = Duration::from_millis(200);
 
-/// The largest answer read from Entra, in bytes. A token has a few thousand.
-const TOKEN_ANSWER_LIMIT: usize = 64 * 1024;
+/// With what the application proves itself to Entra.
+#[derive(Clone, Debug)]
+pub enum Proof {
+    /// It is the managed identity itself.
+    ManagedIdentity(Arc<dyn TokenCredential>),
+    /// The managed identity vouches for it.
+    Federated(Arc<dyn TokenCredential>),
+    /// A certificate signs for it.
+    Certificate(Rotating<Certificate>),
+    /// A client secret.
+    Secret(Rotating<Secret>),
+}
 
 /// Gives tokens: kept until five minutes before they end, with one request to Entra at a time. Both are the SDK's work.
 #[derive(Debug)]
 pub(super) struct Tokens {
-    credential: Arc<ClientSecretCredential>,
-    secret: crate::settings::Secret,
+    proof: Proof,
+    entra: Entra,
+    clock: Clock,
+    /// The credential of a managed identity, or the last one made of a secret.
+    made: Mutex<Option<Made>>,
 }
 
-/// Why there is no token.
-#[derive(Debug)]
-pub(super) enum NoToken {
-    /// Entra refuses our application; the sentence names the setting and the fix.
-    Refused(String),
-    /// Entra gave no usable answer; the sentence says what happened.
-    Unavailable(String),
+/// A credential, and of which version of its secret it was made.
+#[derive(Clone, Debug)]
+struct Made {
+    version: String,
+    credential: Arc<dyn TokenCredential>,
+}
+
+impl Proof {
+    /// Whether a secret that is held should be read again by somebody who keeps nobody waiting.
+    pub fn is_due(&self, now: OffsetDateTime) -> bool {
+        match self {
+            Self::ManagedIdentity(_) | Self::Federated(_) => false,
+            Self::Certificate(certificate) => certificate.is_due(now),
+            Self::Secret(secret) => secret.is_due(now),
+        }
+    }
+
+    /// Who must answer before there is a token.
+    fn awaited(&self) -> &'static str {
+        match self {
+            Self::ManagedIdentity(_) => "the managed identity",
+            Self::Federated(_) => "the managed identity or Entra",
+            Self::Certificate(certificate) if certificate.is_kept() => "the Key Vault or Entra",
+            Self::Secret(secret) if secret.is_kept() => "the Key Vault or Entra",
+            Self::Certificate(_) | Self::Secret(_) => "Entra",
+        }
+    }
+
+    /// How its secret stands, if it has one.
+    pub async fn inspect(&self, now: OffsetDateTime) -> Option<Inspected> {
+        match self {
+            Self::ManagedIdentity(_) | Self::Federated(_) => None,
+            Self::Certificate(certificate) => Some(certificate.inspect(now).await),
+            Self::Secret(secret) => Some(secret.inspect(now).await),
+        }
+    }
 }
 
 impl Tokens {
-    pub(super) fn new(settings: &MarketplaceSettings, http: reqwest::Client) -> Result<Self, Fault> {
-        let Credential::Secret(secret) = &settings.credential;
-        let retry = ExponentialRetryOptions {
-            initial_delay: TOKEN_RETRY_DELAY.try_into().expect("a fraction of a second"),
-            max_retries: TOKEN_RETRIES,
-            max_total_elapsed: TOKEN_TIMEOUT.try_into().expect("a few seconds"),
-            ..ExponentialRetryOptions::default()
-        };
-        let answers = AnswerReader(outbound::loopback_transport(http, &settings.authority));
-        let client_options = ClientOptions {
-            transport: Some(Transport::new(Arc::new(answers))),
-            cloud: Some(Arc::new(outbound::cloud(&settings.authority))),
-            retry: RetryOptions::exponential(retry),
-            ..ClientOptions::default()
-        };
-        let credential = ClientSecretCredential::new(
-            &settings.tenant_id,
-            settings.client_id.clone(),
-            Secret::new(secret.reveal().to_owned()),
-            Some(ClientSecretCredentialOptions { client_options }),
-        )
-        .map_err(|error| {
-            let why = scrub(&error.to_string(), &[secret.reveal()]);
-            Fault::new(
-                Code::MarketplaceIdentity,
-                format!(
-                    "MARKETPLACE_TENANT_ID, MARKETPLACE_CLIENT_ID, MARKETPLACE_CLIENT_SECRET and ENTRA_AUTHORITY_URL do \
-                     not make a usable credential: {why}"
-                ),
-            )
-        })?;
-        Ok(Self { credential, secret: secret.clone() })
+    pub(super) fn new(
+        settings: &MarketplaceSettings,
+        proof: Proof,
+        clock: Clock,
+        http: reqwest::Client,
+    ) -> Result<Self, Fault> {
+        let entra = Entra::new(settings, http);
+        entra.check()?;
+        Ok(Self { proof, entra, clock, made: Mutex::default() })
     }
 
     /// The value of the `authorization` header, marked so that nothing prints it.
     pub(super) async fn header(&self, within: Duration) -> Result<HeaderValue, NoToken> {
-        let token = tokio::time::timeout(within.min(TOKEN_TIMEOUT), self.credential.get_token(&[SCOPE], None))
-            .await
-            .map_err(|_| NoToken::Unavailable("Entra did not answer our token request in time".to_owned()))?
-            .map_err(|error| self.explain(&error))?;
+        let token = self.token(within).await?;
         let token = token.token.secret();
         let mut header = HeaderValue::from_str(&format!("Bearer {token}"))
             .ok()
@@ -103,107 +124,88 @@ impl Tokens {
         Ok(header)
     }
 
-    fn explain(&self, error: &azure_core::Error) -> NoToken {
-        let Some((status, code, words)) = refusal(error) else {
-            let cause = causes(error).last().map(ToString::to_string).unwrap_or_default();
-            let why = scrub(&cause, &[self.secret.reveal()]);
-            return NoToken::Unavailable(format!("Entra (ENTRA_AUTHORITY_URL) gave no usable answer: {why}"));
+    /// What the token says of us.
+    pub(super) async fn claims(&self, within: Duration) -> Result<TokenClaims, NoToken> {
+        let token = self.token(within).await?;
+        let unreadable = || NoToken::Unavailable("Entra gave a token whose claims cannot be read".to_owned());
+        TokenClaims::read(token.token.secret()).ok_or_else(unreadable)
+    }
+
+    async fn token(&self, within: Duration) -> Result<AccessToken, NoToken> {
+        let awaited = self.proof.awaited();
+        let too_late = |_| NoToken::Unavailable(format!("{awaited} did not answer our token request in time"));
+        tokio::time::timeout(within.min(TOKEN_TIMEOUT), self.proven()).await.map_err(too_late)?
+    }
+
+    async fn proven(&self) -> Result<AccessToken, NoToken> {
+        match &self.proof {
+            Proof::ManagedIdentity(identity) => ask(&**identity, "", "").await.map_err(|refused| refused.none),
+            Proof::Federated(identity) => {
+                let credential = self.made("", || self.entra.vouched_for_by(Arc::clone(identity)))?;
+                ask(&*credential, "", "").await.map_err(|refused| refused.none)
+            }
+            Proof::Certificate(certificate) => {
+                let credential = |current: &Current<Certificate>| {
+                    refusal::check_expiry(&certificate.place(), &current.value, self.clock.now())?;
+                    let made = || self.entra.signed_for_by(current.value.clone(), self.clock.clone());
+                    self.made(&current.version, made)
+                };
+                self.renewed(certificate, credential, |_| "").await
+            }
+            Proof::Secret(secret) => {
+                let credential =
+                    |current: &Current<Secret>| self.made(&current.version, || self.entra.knowing(&current.value));
+                self.renewed(secret, credential, Secret::reveal).await
+            }
+        }
+    }
+
+    /// A token by a secret that somebody may just have changed: where Entra refuses it, the secret is read again, and a
+    /// new one is tried once.
+    async fn renewed<T>(
+        &self,
+        secret: &Rotating<T>,
+        credential: impl Fn(&Current<T>) -> Result<Arc<dyn TokenCredential>, NoToken>,
+        reveal: fn(&T) -> &str,
+    ) -> Result<AccessToken, NoToken> {
+        let (now, place) = (self.clock.now(), secret.place());
+        let current = secret.current(now).await.map_err(no_secret)?;
+        let refused = match ask(&*credential(&current)?, &place, reveal(&current.value)).await {
+            Err(refused) if refused.doubts_the_secret() => refused,
+            outcome => return outcome.map_err(|refused| refused.none),
         };
-        if status >= 500 || status == 429 {
-            return NoToken::Unavailable(format!("Entra answered {status} to our token request"));
+        let newer = secret.after_refusal(&current, now).await.map_err(no_secret)?;
+        if newer.version == current.version {
+            return Err(refused.none);
         }
-        NoToken::Refused(sentence(code.as_deref(), &scrub(&words, &[self.secret.reveal()])))
+        let token = ask(&*credential(&newer)?, &place, reveal(&newer.value)).await;
+        token.map_err(|refused| refused.none)
+    }
+
+    /// The credential of this version of the secret: a new one for a new version, because it keeps its token.
+    fn made(
+        &self,
+        version: &str,
+        make: impl FnOnce() -> Result<Arc<dyn TokenCredential>, NoToken>,
+    ) -> Result<Arc<dyn TokenCredential>, NoToken> {
+        let mut last = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(made) = last.as_ref().filter(|made| made.version == version) {
+            return Ok(Arc::clone(&made.credential));
+        }
+        let credential = make()?;
+        *last = Some(Made { version: version.to_owned(), credential: Arc::clone(&credential) });
+        Ok(credential)
     }
 }
 
-/// Reads Entra's answers before the SDK does. `azure_identity` 1.0 cannot read a refusal whose description holds an
-/// escaped character, and real ones hold escaped apostrophes and line ends: the number that tells what to mend would
-/// be lost. It also bounds what is read.
-#[derive(Debug)]
-struct AnswerReader(Arc<dyn HttpClient>);
-
-#[async_trait::async_trait]
-impl HttpClient for AnswerReader {
-    async fn execute_request(&self, request: &Request) -> azure_core::Result<AsyncRawResponse> {
-        let (status, headers, mut stream) = self.0.execute_request(request).await?.deconstruct();
-        let mut body = Vec::new();
-        while let Some(chunk) = stream.next().await {
-            body.extend_from_slice(&chunk?);
-            if body.len() > TOKEN_ANSWER_LIMIT {
-                return Err(azure_core::Error::with_message(ErrorKind::Other, "the answer is too large for a token"));
-            }
-        }
-        match *status {
-            200..=299 => Ok(AsyncRawResponse::from_bytes(status, headers, body)),
-            // Left to the SDK's repetition, with a body that it can read.
-            408 | 429 | 500.. => Ok(AsyncRawResponse::from_bytes(status, headers, "{}")),
-            _ => {
-                let RefusalBody { error_codes, error_description } = serde_json::from_slice(&body).unwrap_or_default();
-                let line = error_description.lines().next().unwrap_or_default().to_owned();
-                let code = error_codes.first().map(ToString::to_string).or_else(|| written_code(&line));
-                let kind = ErrorKind::HttpResponse { status, error_code: code, raw_response: None };
-                Err(azure_core::Error::with_message(kind, line))
-            }
-        }
-    }
+async fn ask(credential: &dyn TokenCredential, place: &str, secret: &str) -> Result<AccessToken, Refused> {
+    credential.get_token(&[SCOPE], None).await.map_err(|error| Refused::read(&error, place, secret))
 }
 
-/// What we read of a refusal.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct RefusalBody {
-    error_codes: Vec<u32>,
-    error_description: String,
-}
-
-fn written_code(description: &str) -> Option<String> {
-    let (_, after) = description.split_once("AADSTS")?;
-    let digits: String = after.chars().take_while(char::is_ascii_digit).collect();
-    (!digits.is_empty()).then_some(digits)
-}
-
-/// The status, the AADSTS number and the words of a refusal, from under what the SDK wrapped around it.
-fn refusal(error: &azure_core::Error) -> Option<(u16, Option<String>, String)> {
-    let innermost = causes(error).filter_map(|cause| cause.downcast_ref::<azure_core::Error>()).last()?;
-    match innermost.kind() {
-        ErrorKind::HttpResponse { status, error_code, .. } => {
-            Some((**status, error_code.clone(), innermost.to_string()))
-        }
-        _ => None,
-    }
-}
-
-fn causes(error: &azure_core::Error) -> impl Iterator<Item = &(dyn std::error::Error + 'static)> {
-    std::iter::successors(Some(error as &(dyn std::error::Error + 'static)), |cause| (*cause).source())
-}
-
-/// What an operator must do about a refusal, by its AADSTS number.
-fn sentence(code: Option<&str>, words: &str) -> String {
-    const PAGE: &str = "on the offer's Technical configuration page in Partner Center";
-    const SECRETS: &str = "under \"Certificates & secrets\" of the app registration in the Entra admin center";
-    let Some(code) = code else {
-        return format!("Entra refuses our application a token: {words}");
-    };
-    match code {
-        "700016" => format!(
-            "MARKETPLACE_CLIENT_ID names no application of this tenant (AADSTS{code}): set it to the \"Microsoft Entra \
-             application ID\" {PAGE}, and MARKETPLACE_TENANT_ID to that application's tenant."
-        ),
-        "90002" | "900023" => format!(
-            "MARKETPLACE_TENANT_ID names no tenant (AADSTS{code}): set it to the \"Microsoft Entra tenant ID\" {PAGE}."
-        ),
-        "7000215" => format!(
-            "MARKETPLACE_CLIENT_SECRET is wrong (AADSTS{code}): set it to the Value, not the Secret ID, of a client \
-             secret {SECRETS}."
-        ),
-        "7000222" => format!(
-            "MARKETPLACE_CLIENT_SECRET has expired (AADSTS{code}): make a new client secret {SECRETS} and set it to its \
-             Value."
-        ),
-        "500011" => format!(
-            "The tenant that MARKETPLACE_TENANT_ID names does not know the marketplace API (AADSTS{code}): run `az ad sp \
-             create --id {RESOURCE}` there once."
-        ),
-        _ => format!("Entra refuses our application a token (AADSTS{code}): {words}"),
+/// There is nothing with which to ask Entra.
+fn no_secret(fault: Fault) -> NoToken {
+    match fault.retry {
+        Retry::Never => NoToken::Refused(fault.private),
+        Retry::Later(_) => NoToken::Unavailable(fault.private),
     }
 }

@@ -8,7 +8,6 @@ use time::OffsetDateTime;
 
 use super::record::{self, Row};
 use super::{Etag, Kept, PAGE_LIMIT, Page, StoreError, Stored};
-use crate::mishap::{Mishap, Mishaps};
 use crate::subscription::{Subscription, SubscriptionId};
 
 /// The most records held: a developer's machine never needs more, and a runaway script ends in a clear error.
@@ -19,7 +18,6 @@ pub const RECORDS_LIMIT: usize = 200_000;
 pub struct Memory {
     rows: Arc<Mutex<BTreeMap<SubscriptionId, Versioned>>>,
     kept: Arc<Mutex<BTreeMap<Kept, String>>>,
-    mishaps: Mishaps,
 }
 
 #[derive(Clone, Debug)]
@@ -29,24 +27,12 @@ struct Versioned {
 }
 
 impl Memory {
-    /// An empty store that meets the given mishaps.
-    pub fn new(mishaps: Mishaps) -> Self {
-        Self { rows: Arc::default(), kept: Arc::default(), mishaps }
-    }
-
-    /// The same records, past all mishaps: for whoever only looks.
-    #[must_use]
-    pub fn calm(&self) -> Self {
-        Self { rows: self.rows.clone(), kept: self.kept.clone(), mishaps: Mishaps::default() }
-    }
-
     /// Takes a record away, as a person with a storage browser can. No function does.
     pub fn remove(&self, id: &SubscriptionId) {
         self.rows().remove(id);
     }
 
-    pub(super) async fn load(&self, id: &SubscriptionId) -> Result<Option<Stored>, StoreError> {
-        self.begin().await?;
+    pub(super) fn load(&self, id: &SubscriptionId) -> Result<Option<Stored>, StoreError> {
         let found = self.rows().get(id).cloned();
         found
             .map(|Versioned { row, version }| {
@@ -55,18 +41,10 @@ impl Memory {
             .transpose()
     }
 
-    pub(super) async fn save(&self, subscription: &Subscription, expected: Option<&Etag>) -> Result<Etag, StoreError> {
-        let mishap = self.begin().await?;
-        if mishap == Some(Mishap::LostRace) {
-            return Err(StoreError::Conflict);
-        }
+    pub(super) fn save(&self, subscription: &Subscription, expected: Option<&Etag>) -> Result<Etag, StoreError> {
         let row = record::encode(subscription)?;
         let version = self.replace(&subscription.id, row, expected)?;
-        self.mishaps.end(mishap).await;
-        match mishap {
-            Some(Mishap::Unanswered) => Err(StoreError::Unavailable("the answer was lost".to_owned())),
-            _ => Ok(Etag(version.to_string())),
-        }
+        Ok(Etag(version.to_string()))
     }
 
     fn replace(&self, id: &SubscriptionId, row: Row, expected: Option<&Etag>) -> Result<u64, StoreError> {
@@ -83,8 +61,7 @@ impl Memory {
         Ok(version)
     }
 
-    pub(super) async fn due(&self, now: OffsetDateTime) -> Result<Vec<Subscription>, StoreError> {
-        self.begin().await?;
+    pub(super) fn due(&self, now: OffsetDateTime) -> Result<Vec<Subscription>, StoreError> {
         let mut due: Vec<_> = self
             .rows()
             .iter()
@@ -96,8 +73,7 @@ impl Memory {
         due.iter().filter_map(|(_, id)| rows.get(id).map(|stored| record::decode(id, &stored.row))).collect()
     }
 
-    pub(super) async fn page(&self, after: Option<&SubscriptionId>) -> Result<Page, StoreError> {
-        self.begin().await?;
+    pub(super) fn page(&self, after: Option<&SubscriptionId>) -> Result<Page, StoreError> {
         let rows = self.rows();
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
         let page: Vec<_> = rows.range::<SubscriptionId, _>((from, Bound::Unbounded)).take(PAGE_LIMIT + 1).collect();
@@ -111,29 +87,14 @@ impl Memory {
         Ok(Page { subscriptions, next })
     }
 
-    pub(super) async fn kept(&self, name: Kept) -> Result<Option<String>, StoreError> {
-        self.begin().await?;
-        Ok(self.kept.lock().unwrap_or_else(PoisonError::into_inner).get(&name).cloned())
+    pub(super) fn kept(&self, name: Kept) -> Option<String> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).get(&name).cloned()
     }
 
-    pub(super) async fn keep(&self, name: Kept, text: &str) -> Result<(), StoreError> {
-        let mishap = self.begin().await?;
-        if text.len() > record::COLUMN_BUDGET {
-            return Err(StoreError::Unfit(format!("{name:?} has {} bytes, too many to keep", text.len())));
-        }
+    pub(super) fn keep(&self, name: Kept, text: &str) -> Result<(), StoreError> {
+        record::check_text(name.as_str(), text)?;
         self.kept.lock().unwrap_or_else(PoisonError::into_inner).insert(name, text.to_owned());
-        self.mishaps.end(mishap).await;
-        match mishap {
-            Some(Mishap::Unanswered) => Err(StoreError::Unavailable("the answer was lost".to_owned())),
-            _ => Ok(()),
-        }
-    }
-
-    async fn begin(&self) -> Result<Option<Mishap>, StoreError> {
-        match self.mishaps.begin().await {
-            Some(Mishap::Refused) => Err(StoreError::Unavailable("refused".to_owned())),
-            mishap => Ok(mishap),
-        }
+        Ok(())
     }
 
     fn rows(&self) -> MutexGuard<'_, BTreeMap<SubscriptionId, Versioned>> {

@@ -66,11 +66,17 @@ pub fn decode(id: &SubscriptionId, row: &Row) -> Result<Subscription, StoreError
 
 fn column(name: &str, form: &impl Serialize) -> Result<String, StoreError> {
     let text = serde_json::to_string(form).map_err(|error| StoreError::Unfit(format!("column {name}: {error}")))?;
+    check_text(name, &text)?;
+    Ok(text)
+}
+
+/// Whether a text fits into a column.
+pub(super) fn check_text(name: &str, text: &str) -> Result<(), StoreError> {
     let length = text.encode_utf16().count();
     if length > COLUMN_BUDGET {
         return Err(StoreError::Unfit(format!("column {name} has {length} characters, over {COLUMN_BUDGET}")));
     }
-    Ok(text)
+    Ok(())
 }
 
 fn parse<'a, T: Deserialize<'a>>(name: &str, id: &SubscriptionId, text: &'a str) -> Result<T, StoreError> {

@@ -11,7 +11,7 @@ use marketplace_fulfillment::dev::simulator::{CLIENT_ID, Signature, TENANT_ID};
 use marketplace_fulfillment::error::{Code, Fault, Retry};
 use marketplace_fulfillment::marketplace::caller::Caller;
 use marketplace_fulfillment::outbound;
-use marketplace_fulfillment::settings::{Credential, MarketplaceSettings, Secret};
+use marketplace_fulfillment::settings::{Credential, MarketplaceSettings};
 use serde_json::{Value, json};
 use time::{Duration, OffsetDateTime};
 use tokio::net::TcpListener;
@@ -38,7 +38,7 @@ fn caller_at(url: &str) -> Caller {
         api_hosts: Vec::new(),
         tenant_id: TENANT.to_owned(),
         client_id: CLIENT.to_owned(),
-        credential: Credential::Secret(Secret::new("unused")),
+        credential: Credential::ManagedIdentity,
         authority: url,
     };
     Caller::new(&settings, outbound::client())

@@ -188,10 +188,7 @@ async fn a_lost_bell_is_found_by_the_sweep() {
         let purchase = world.silver().await;
         world.faults(json!({ "rules": [{ "operation": "activate", "times": 1, "answer": "503" }] })).await;
         world.confirmed(&purchase).await;
-        for message in world.dev.queues.peek("activations") {
-            world.dev.queues.delete("activations", &message.id, &message.receipt);
-        }
-        assert_eq!(world.dev.queues.len("activations"), 0, "every bell is lost");
+        world.dev.account.clear("activations").await.unwrap();
         assert_ne!(world.record(&purchase.id).await.unwrap().known.status, Status::Subscribed);
         let swept = world.now() + Duration::minutes(5);
         world.settle().await;

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use marketplace_fulfillment::bell::memory::Queues;
 use marketplace_fulfillment::clock::{Clock, Manual};
 use marketplace_fulfillment::dev::host::{
-    Event, Framing, Handler, Host, InProcess, Invocation, Options, Outcome, Patience, StartError,
+    Account, Event, Framing, Handler, Host, InProcess, Invocation, Options, Outcome, Patience, StartError,
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -76,7 +76,7 @@ impl Stage {
         Options {
             app_root: self.folder.path().to_owned(),
             handler,
-            queues: self.queues.clone(),
+            account: Account::Memory(self.queues.clone()),
             clock: self.clock.clone(),
             enable_auth: None,
             framing: Framing::Chunked,

@@ -79,7 +79,7 @@ async fn the_queue_message_three_times_gives_one_activation() {
         world.confirmed(&purchase).await;
         for _ in 0..3 {
             let body = format!(r#"{{"v":1,"subscription":"{}"}}"#, purchase.id).into_bytes();
-            world.dev.queues.put("activations", body, Duration::ZERO).unwrap();
+            world.dev.account.put("activations", body, Duration::ZERO).await.unwrap();
         }
         world.settle().await;
         assert_eq!(world.calls(&purchase.id, "activate").await, 1);

@@ -2,16 +2,16 @@
 
 mod identity;
 mod refusals;
-mod server;
+pub(crate) mod server;
 mod silence;
 
-use marketplace_fulfillment::marketplace::{CallErrorKind, Cursor, Marketplace, OperationOutcome};
-use marketplace_fulfillment::outbound::{self, USER_AGENT};
+use marketplace_fulfillment::marketplace::{CallErrorKind, Cursor, OperationOutcome};
+use marketplace_fulfillment::outbound::USER_AGENT;
 use serde_json::{Value, json};
 use url::Url;
 
 use self::server::{
-    BEARER, OPERATION, PURCHASE_TOKEN, SECRET, SUBSCRIPTION, Server, answer, documented, id, json_answer, with,
+    BEARER, OPERATION, PURCHASE_TOKEN, SECRET, SUBSCRIPTION, Server, answer, client, documented, id, json_answer, with,
 };
 use crate::log::Log;
 use crate::wire::fixture;
@@ -109,7 +109,7 @@ async fn the_list_is_followed_to_a_second_host_with_the_version_added() {
     .await;
     let mut settings = server.settings();
     settings.api_hosts.push(format!("LOCALHOST:{}", server.address.port()));
-    let client = Marketplace::new(&settings, outbound::client()).unwrap();
+    let client = client(&settings).unwrap();
     let cursor = client.list_subscriptions(None).await.unwrap().next.unwrap();
     let stored = Cursor::parse(cursor.as_str()).unwrap();
     let page = client.list_subscriptions(Some(&stored)).await.unwrap();
@@ -158,7 +158,7 @@ async fn plain_http_is_for_this_machine_alone() {
     let mut settings = server.settings();
     settings.api_url = Url::parse("http://marketplaceapi.microsoft.com/api").unwrap();
     settings.api_hosts = vec!["marketplaceapi.microsoft.com".to_owned()];
-    let client = Marketplace::new(&settings, outbound::client()).unwrap();
+    let client = client(&settings).unwrap();
     assert_eq!(client.get_subscription(&id()).await.unwrap_err().kind, CallErrorKind::UntrustedHost);
     assert_eq!(server.token_requests(), 0);
 }
@@ -211,24 +211,29 @@ async fn each_call_is_logged_once_and_without_secrets() {
     drop(guard);
 
     let events = log.ours();
-    assert_eq!(events.len(), 3, "{events:?}");
-    let [resolve, get, list] = [&events[0], &events[1], &events[2]];
+    assert_eq!(events.len(), 4, "{events:?}");
+    let [token, resolve, get, list] = [&events[0], &events[1], &events[2], &events[3]];
+    assert_eq!(token["fields"]["message"], "Entra answered token.");
     assert_eq!(resolve["level"], "INFO");
     assert_eq!(resolve["fields"]["message"], "The marketplace answered resolve.");
-    assert_eq!(resolve["fields"]["status"], 200);
+    assert_eq!(resolve["fields"]["http.response.status_code"], 200);
+    assert_eq!((&resolve["fields"]["name"], &resolve["fields"]["kind"]), (&json!("POST resolve"), &json!("CLIENT")));
+    assert!(resolve["fields"]["error.type"].is_null());
     assert_eq!(get["fields"]["operation"], "get_subscription");
     assert_eq!(get["fields"]["subscription_id"], SUBSCRIPTION);
     assert_eq!(get["fields"]["correlation_id"], "c-1");
     assert_eq!(get["fields"]["request_id"].as_str(), server.calls()[1].header("x-ms-requestid"));
     assert!(get["fields"]["duration_ms"].is_u64());
-    assert!(get["fields"]["their_request_id"].is_null(), "only where it differs");
+    assert_eq!(get["fields"]["url.path"], format!("/api/saas/subscriptions/{SUBSCRIPTION}"));
+    assert_eq!(get["fields"]["server.address"], "127.0.0.1");
+    assert!(get["fields"]["azure.service.request.id"].is_null(), "only where it differs");
     assert_eq!(list["level"], "WARN");
-    assert_eq!(list["fields"]["their_request_id"], "theirs-1");
-    assert_eq!((&list["fields"]["error"], &list["fields"]["error_code"]), (&json!("locked"), &json!("Odd")));
+    assert_eq!(list["fields"]["azure.service.request.id"], "theirs-1");
+    assert_eq!((&list["fields"]["error.type"], &list["fields"]["error_code"]), (&json!("locked"), &json!("Odd")));
 
     let everything = log.text() + shown.as_str();
     let person = resolved.snapshot.beneficiary.unwrap();
-    for secret in [PURCHASE_TOKEN, BEARER, SECRET, "contoso.example", "my-sub", &person.puid.unwrap()] {
+    for secret in [PURCHASE_TOKEN, BEARER, SECRET, "contoso.example", "my-sub", &person.puid.unwrap(), "api-version"] {
         assert!(!everything.contains(secret), "{secret} in {everything}");
     }
     assert!(everything.contains("azure_core") || everything.contains("typespec"), "the SDK's own log was captured too");

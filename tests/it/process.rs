@@ -1,13 +1,14 @@
 //! Stories of the built program as a process: started as people and as the Functions host start it.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 use std::time::Duration;
 
 use marketplace_fulfillment::bell::memory::Queues;
 use marketplace_fulfillment::clock::Clock;
-use marketplace_fulfillment::dev::host::{self, Event, Framing, Handler, Host, Patience};
-use marketplace_fulfillment::dev::simulator::{self, Purchase, Simulator};
+use marketplace_fulfillment::dev::host::{self, Account, Event, Framing, Handler, Host, Patience};
+use marketplace_fulfillment::dev::simulator::{self, Call, Purchase, Simulator};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
 use tokio::net::TcpListener;
@@ -43,15 +44,31 @@ async fn run(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
 struct Running {
     child: Child,
     lines: Lines<BufReader<ChildStdout>>,
+    read: Vec<String>,
     host: String,
     simulator: String,
 }
 
 impl Running {
+    /// Waits for a line. It is kept for [`Running::log`] with those before it.
+    async fn until(&mut self, wanted: impl Fn(&Value) -> bool) {
+        let found = async {
+            loop {
+                let line = self.lines.next_line().await.unwrap().expect("the program runs");
+                let found = serde_json::from_str(&line).is_ok_and(|line| wanted(&line));
+                self.read.push(line);
+                if found {
+                    return;
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, found).await.expect("the line is logged in time");
+    }
+
     /// Ends the program. Everything that it wrote to stdout, as text and line by line.
     async fn log(&mut self) -> (String, Vec<Value>) {
         self.child.start_kill().unwrap();
-        let mut log = Vec::new();
+        let mut log = std::mem::take(&mut self.read);
         while let Some(line) = self.lines.next_line().await.unwrap() {
             log.push(line);
         }
@@ -76,7 +93,7 @@ async fn dev(arguments: &[&str]) -> Running {
     let mut words = ready.split(' ');
     let host = words.next().unwrap().to_owned();
     assert_eq!(words.next(), Some("simulator:"), "{ready}");
-    Running { child, lines, host, simulator: words.next().unwrap().to_owned() }
+    Running { child, lines, read: Vec::new(), host, simulator: words.next().unwrap().to_owned() }
 }
 
 #[tokio::test]
@@ -101,10 +118,24 @@ async fn a_purchase_by_curl_alone_and_a_log_without_personal_data() {
     };
     tokio::time::timeout(PATIENCE, answered).await.expect("the webhook is answered");
 
+    // Microsoft's list has links with continuation tokens, and the queue's bell would ring much later.
+    let http = reqwest::Client::new();
+    let bell = serde_json::json!({ "v": 1, "subscription": subscription }).to_string();
+    for (function, input) in [("reconcile", String::new()), ("activate", bell)] {
+        let url = format!("{}/admin/functions/{function}", dev.host);
+        let asked = http.post(url).json(&serde_json::json!({ "input": input })).send().await.unwrap();
+        assert_eq!(asked.status(), 202);
+        dev.until(|line| line["faas.name"] == function && line["kind"] != Value::Null).await;
+    }
+
     let (text, lines) = dev.log().await;
     for secret in ["fabrikam.example", "Bea", "Baker", "eyJ", "__Host-", "simulator-secret", "Bearer", "token="] {
         assert!(!text.contains(secret), "{secret} is in the log:\n{text}");
     }
+    for query in ["api-version", "continuation", "code=", "state=", "nonce="] {
+        assert!(!text.contains(query), "{query} is in the log:\n{text}");
+    }
+    spans_make_traces(&lines);
     for function in ["landing", "signin", "confirm", "progress", "activate"] {
         let told = lines.iter().find(|line| line["span"]["function"] == function && line["duration_ms"].is_u64());
         let told = told.unwrap_or_else(|| panic!("no line of {function} in:\n{text}"));
@@ -116,6 +147,36 @@ async fn a_purchase_by_curl_alone_and_a_log_without_personal_data() {
     }
     let call = lines.iter().find(|line| line["operation"] == "activate").expect("the call to Microsoft is logged");
     assert!(call["request_id"].is_string() && call["correlation_id"] == call["span"]["invocation_id"], "{call}");
+}
+
+/// What `dev` logs under a host that traces: every span is one line, in the host's trace, under the span that began it.
+fn spans_make_traces(lines: &[Value]) {
+    let spans: Vec<&Value> = lines.iter().filter(|line| !line["kind"].is_null()).collect();
+    let ids: BTreeSet<&str> = spans.iter().map(|line| line["span_id"].as_str().unwrap()).collect();
+    assert_eq!(ids.len(), spans.len(), "each span has its own id, and one line");
+    let (calls, invocations): (Vec<_>, Vec<_>) = spans.into_iter().partition(|line| line["kind"] == "CLIENT");
+    for invocation in &invocations {
+        let id = invocation["faas.invocation_id"].as_str().unwrap();
+        assert_eq!(invocation["trace_id"], id.replace('-', ""), "the host stand-in's trace goes on: {invocation}");
+        assert_eq!(invocation["parent_span_id"].as_str().map(str::len), Some(16), "{invocation}");
+        assert_eq!(invocation["span"]["span_id"], invocation["span_id"], "{invocation}");
+    }
+    for call in &calls {
+        let of = |line: &&&Value| line["span_id"] == call["parent_span_id"] && line["trace_id"] == call["trace_id"];
+        let parent = invocations.iter().find(of).unwrap_or_else(|| panic!("nobody made the call {call}"));
+        assert_eq!(call["span"]["function"], parent["faas.name"], "{call}");
+        assert!(call["duration_ms"].is_u64() && call["server.port"].is_u64(), "{call}");
+    }
+    let made = |whom: &str, operation: &str| {
+        let made = calls.iter().filter(|call| call["operation"] == operation);
+        made.filter(|call| call["message"].as_str().unwrap().starts_with(whom)).count()
+    };
+    assert_eq!(made("Entra", "token"), 1);
+    assert!(made("Entra", "openid_configuration") > 0 && made("Entra", "key_list") > 0);
+    assert!(made("The marketplace", "resolve") > 0 && made("The marketplace", "list_subscriptions") > 0);
+    for trigger in ["http", "pubsub", "timer"] {
+        assert!(invocations.iter().any(|line| line["faas.trigger"] == trigger), "no span by {trigger}");
+    }
 }
 
 /// What a browser or a stranger does wrong, and the code under which the log tells why.
@@ -178,12 +239,14 @@ type Start<'a> = (&'a [&'a str], &'a [(&'a str, &'a str)], &'a str);
 async fn a_start_that_cannot_be_says_why() {
     let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
+    let in_azure = [("FUNCTIONS_CUSTOMHANDLER_PORT", "0"), ("WEBSITE_INSTANCE_ID", "x")];
+    let in_azure: Vec<_> = in_azure.into_iter().chain(crate::settings::good()).collect();
     let table: &[Start<'_>] = &[
         (&["serve"], &[], "FUNCTIONS_CUSTOMHANDLER_PORT"),
         (&["serve"], &[("FUNCTIONS_CUSTOMHANDLER_PORT", "x")], "FUNCTIONS_CUSTOMHANDLER_PORT"),
         (&["serve"], &[("FUNCTIONS_CUSTOMHANDLER_PORT", &port)], "cannot listen"),
         (&["serve"], &[("FUNCTIONS_CUSTOMHANDLER_PORT", "0")], "MARKETPLACE_TENANT_ID"),
-        (&["serve"], &[("FUNCTIONS_CUSTOMHANDLER_PORT", "0"), ("WEBSITE_INSTANCE_ID", "x")], "WEBSITE_INSTANCE_ID"),
+        (&["serve"], &in_azure, "AzureWebJobsStorage is not set, and WEBSITE_INSTANCE_ID says that this is Azure"),
         (&["dev"], &[("WEBSITE_INSTANCE_ID", "x")], "WEBSITE_INSTANCE_ID"),
         (&["dev", "--port", &port], &[], "--port"),
         (&["dev", "--port", "0", "--simulator-port", &port], &[], "--simulator-port"),
@@ -258,7 +321,7 @@ async fn deployed(framing: Framing) -> Deployed {
             args: ["-c", "echo $$ >\"$PID_FILE\"; exec \"$0\" serve", PROGRAM].map(str::to_owned).to_vec(),
             env: env.map(|(key, value)| (key.to_owned(), value)).to_vec(),
         },
-        queues: Queues::new(Clock::System),
+        account: Account::Memory(Queues::new(Clock::System)),
         clock: Clock::System,
         enable_auth: None,
         framing,
@@ -276,6 +339,7 @@ async fn the_built_program_serves_a_purchase_behind_the_host() {
     let deployed = deployed(Framing::Chunked).await;
     let bought = deployed.simulator.purchase(&Purchase::of("silver", Some(5))).unwrap();
     let page = deployed.visitor.arrive(bought.landing_url.as_str(), "buyer").await;
+    headers_are_as_logged(&deployed).await;
     let page = deployed.visitor.confirm(&page).await;
     assert_eq!(page.status, 200, "{}", page.text());
     let progress = deployed.host.url().join(&format!("/api/progress?subscription={}", bought.subscription_id)).unwrap();
@@ -287,6 +351,28 @@ async fn the_built_program_serves_a_purchase_behind_the_host() {
     tokio::time::timeout(PATIENCE, active).await.expect("active in the end, by a bell that nobody else hears");
     let theirs = deployed.simulator.subscription(&bought.subscription_id).unwrap();
     assert_eq!((&theirs["saasSubscriptionStatus"], &theirs["calls"]["activate"]), (&"Subscribed".into(), &1.into()));
+}
+
+/// What the log calls a span is what the header told the other side.
+async fn headers_are_as_logged(deployed: &Deployed) {
+    let heard: Vec<_> = deployed.simulator.heard().into_iter().filter(|heard| heard.call != Call::Authorize).collect();
+    assert!(heard.len() > 3, "{heard:?}");
+    let told = |events: &[Event], header: &str| {
+        let lines = events.iter().filter_map(|event| match event {
+            Event::Said { line, .. } => serde_json::from_str::<Value>(line).ok(),
+            _ => None,
+        });
+        let header = header.rsplit_once('-').unwrap().0;
+        let text = |line: &Value, key: &str| line[key].as_str().unwrap_or_default().to_owned();
+        lines
+            .filter(|line| line["kind"] == "CLIENT")
+            .any(|line| format!("00-{}-{}", text(&line, "trace_id"), text(&line, "span_id")) == header)
+    };
+    for call in heard {
+        let header = call.traceparent.clone().unwrap_or_else(|| panic!("no traceparent: {call:?}"));
+        let until = deployed.host.until(|events| told(events, &header));
+        tokio::time::timeout(PATIENCE, until).await.unwrap_or_else(|_| panic!("no line tells of {call:?}"));
+    }
 }
 
 /// A signal that asks for an end is not answered with exit code 0, after which the host would not start it again.

@@ -322,7 +322,7 @@ async fn half_of_the_records_deleted_are_healed_by_one_run_that_was_asked_for() 
     for _ in 0..8 {
         bought.push(active(&world).await.id);
     }
-    let Store::Memory(memory) = &world.dev.store;
+    let Store::Memory(memory) = &world.dev.store else { panic!("the records are in memory") };
     for id in bought.iter().step_by(2) {
         memory.remove(id);
     }

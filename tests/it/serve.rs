@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::world::{World, story};
 
 /// A handler of its own, without the host stand-in in front.
-async fn handler(world: &World) -> String {
+pub(crate) async fn handler(world: &World) -> String {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base = format!("http://{}", listener.local_addr().unwrap());
     #[expect(clippy::disallowed_methods, reason = "the handler lives as long as the story's runtime")]
@@ -194,6 +194,7 @@ fn function_json_says_what_the_code_says() {
                 assert_eq!(text("type"), "httpTrigger", "{path}");
                 let methods: Vec<_> = methods.iter().map(|method| method.to_ascii_lowercase()).collect();
                 assert_eq!(trigger["methods"], json!(methods), "{path}");
+                assert_eq!(function.route(), Some(format!("/api/{}", text("route")).as_str()), "{path}");
                 let keyed = function == Function::Subscriptions;
                 assert_eq!(text("authLevel"), if keyed { "function" } else { "anonymous" }, "{path}");
                 assert_eq!(described["bindings"][1]["type"], "http", "{path}: passed through, not wrapped in JSON");

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use marketplace_fulfillment::marketplace::CallErrorKind;
-use marketplace_fulfillment::settings::{Problems, Settings};
+use marketplace_fulfillment::settings::{EventsSecret, Problems, Settings, Source, vault_name};
 
 use crate::world::World;
 
-const KEY: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+pub(crate) const KEY: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
 
-fn good() -> BTreeMap<&'static str, &'static str> {
+/// The least that is needed.
+pub(crate) fn good() -> BTreeMap<&'static str, &'static str> {
     BTreeMap::from([
         ("MARKETPLACE_TENANT_ID", "3e6a0e0c-7f4d-4a55-9c1b-0f8d2b7c6a10"),
         ("MARKETPLACE_CLIENT_ID", "8C2F9A445D1E4B7AA3C6E90B1D7F2584"),
@@ -26,6 +27,13 @@ fn good() -> BTreeMap<&'static str, &'static str> {
 
 fn read(settings: &BTreeMap<&str, &str>) -> Result<Settings, Problems> {
     Settings::read(|key| settings.get(key).map(|value| (*value).to_owned()))
+}
+
+/// The least that is needed, and these.
+pub(crate) fn with<'a>(more: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Settings, Problems> {
+    let mut settings: BTreeMap<&str, &str> = good();
+    settings.extend(more);
+    read(&settings)
 }
 
 /// The settings with this policy.
@@ -61,13 +69,23 @@ fn the_least_that_is_needed_means_microsoft() {
 #[test]
 fn one_wrong_setting_is_one_sentence() {
     let two_and_a_half = format!("{KEY},{KEY},{KEY}");
+    let three_events_keys = format!("whsec_{KEY},whsec_{KEY},whsec_{KEY}");
     let table = [
         ("MARKETPLACE_TENANT_ID", "", "Microsoft Entra tenant ID"),
         ("MARKETPLACE_TENANT_ID", "contoso.onmicrosoft.com", "not a GUID"),
         ("MARKETPLACE_CLIENT_ID", "", "Technical configuration page in Partner Center"),
         ("MARKETPLACE_CLIENT_ID", "contoso", "Microsoft Entra application ID"),
         ("MARKETPLACE_CLIENT_SECRET", "", "client secret of the app registration"),
-        ("MARKETPLACE_CREDENTIAL", "password", "this version knows \"secret\""),
+        ("MARKETPLACE_CREDENTIAL", "password", "\"federated\", \"certificate\" or \"secret\""),
+        ("MARKETPLACE_CREDENTIAL", "certificate", "MARKETPLACE_CERTIFICATE is not set, and no Key Vault is named"),
+        ("AZURE_CLIENT_ID", "contoso-identity", "client id of the user-assigned managed identity"),
+        ("KEY_VAULT_URL", "http://contoso.vault.azure.net", "must begin with https://"),
+        ("KEY_VAULT_URL", "https://contoso.vault.azure.net/secrets", "Vault URI"),
+        ("KEY_VAULT_URL", "https://contoso.vault.azure.net?a=b", "Vault URI"),
+        ("PUBLISHER_EVENTS_SECRET", "c2VjcmV0", "does not begin with whsec_"),
+        ("PUBLISHER_EVENTS_SECRET", "whsec_%%%", "not base64"),
+        ("PUBLISHER_EVENTS_SECRET", "whsec_c2hvcnQ=", "a key has 5 bytes; it must be one or two keys"),
+        ("PUBLISHER_EVENTS_SECRET", three_events_keys.as_str(), "it holds 3 keys"),
         ("RECONCILE", "off", "\"repair\" or \"observe\""),
         ("SIGNIN_CLIENT_ID", "", "multi-tenant app registration"),
         ("OFFERS", "", "offer ids"),
@@ -130,9 +148,60 @@ fn one_wrong_setting_is_one_sentence() {
         let problems = read(&settings).expect_err(key).0;
         assert_eq!(problems.len(), 1, "{key}={value:?}: {problems:?}");
         let sentence = &problems[0];
-        assert!(sentence.starts_with(key), "{key}={value:?}: {sentence}");
+        // A credential may ask for another setting.
+        let names = sentence.starts_with(key) || value == "certificate";
+        assert!(names, "{key}={value:?}: {sentence}");
         assert!(sentence.contains(says) && sentence.ends_with('.'), "{key}={value:?}: {sentence}");
     }
+}
+
+/// Which secrets must be given, by the credential, the vault and what else is set.
+#[test]
+fn a_secret_is_given_or_in_the_vault_or_a_problem() {
+    const VAULT: (&str, &str) = ("KEY_VAULT_URL", "https://contoso.vault.azure.net");
+    const CLIENT: (&str, &str) = ("AZURE_CLIENT_ID", "8c2f9a44-5d1e-4b7a-a3c6-e90b1d7f2584");
+    const OTHER: (&str, &str) = ("AZURE_CLIENT_ID", "1d5d1f3a-77b2-4a0b-8f43-0c4a5c0e9d21");
+    let credential = |value| ("MARKETPLACE_CREDENTIAL", value);
+    let broken = ("MARKETPLACE_CERTIFICATE", "not-a-certificate");
+    type Row<'a> = (&'a [(&'a str, &'a str)], &'a [&'a str]);
+    let table: [Row; 11] = [
+        (&[], &["MARKETPLACE_CLIENT_SECRET", "COOKIE_KEYS"]),
+        (&[VAULT], &[]),
+        (&[VAULT, ("COOKIE_KEYS", "not-a-key")], &["COOKIE_KEYS"]),
+        (&[VAULT, credential("certificate")], &[]),
+        (&[VAULT, credential("certificate"), broken], &["MARKETPLACE_CERTIFICATE"]),
+        (&[VAULT, credential("secret"), broken], &[]),
+        (&[credential("certificate")], &["MARKETPLACE_CERTIFICATE", "COOKIE_KEYS"]),
+        (&[credential("federated"), ("COOKIE_KEYS", KEY), OTHER], &[]),
+        (&[credential("managed-identity"), ("COOKIE_KEYS", KEY), CLIENT], &[]),
+        (&[credential("managed-identity"), ("COOKIE_KEYS", KEY)], &[]),
+        (&[credential("managed-identity"), ("COOKIE_KEYS", KEY), OTHER], &["MARKETPLACE_CLIENT_ID"]),
+    ];
+    for (set, wrong) in table {
+        let mut settings = good();
+        settings.remove("MARKETPLACE_CLIENT_SECRET");
+        settings.remove("COOKIE_KEYS");
+        settings.extend(set.iter().copied());
+        let problems = read(&settings).map_or_else(|problems| problems.0, |_| Vec::new());
+        let keys: Vec<&str> = problems.iter().map(|problem| problem.split(' ').next().unwrap()).collect();
+        assert_eq!(keys, wrong, "{set:?}: {problems:?}");
+    }
+    let vault = vault_name("MARKETPLACE_CLIENT_SECRET");
+    assert_eq!((vault.as_str(), vault_name("COOKIE_KEYS").as_str()), ("marketplace-client-secret", "cookie-keys"));
+}
+
+#[test]
+fn one_key_for_events_or_two_are_taken_and_shown_nowhere() {
+    let (one, two) = (format!("whsec_{KEY}"), format!(" whsec_{KEY} , whsec_{KEY}"));
+    for (value, keys) in [(one.as_str(), 1), (two.as_str(), 2)] {
+        let mut settings = good();
+        settings.insert("PUBLISHER_EVENTS_SECRET", value);
+        let settings = read(&settings).unwrap();
+        assert!(!format!("{settings:?}").contains(KEY));
+        let Some(Source::Given(EventsSecret(read))) = settings.events_secret else { panic!("{value}") };
+        assert_eq!((read.len(), read[0].len()), (keys, 32));
+    }
+    assert!(read(&good()).unwrap().events_secret.is_none());
 }
 
 #[test]

@@ -21,6 +21,7 @@ use url::Url;
 
 mod api;
 mod change;
+mod credentials;
 mod entra;
 mod faults;
 mod lifecycle;

@@ -78,7 +78,9 @@ impl Visitor {
                 self.take_cookie(cookie);
             }
         }
-        Page { status, url: url.clone(), headers, body: answer.text().await.unwrap() }
+        // An answer that broke off is the handler's death, which a proxy tells before the first byte as 502.
+        let (status, body) = answer.text().await.map_or((502, String::new()), |body| (status, body));
+        Page { status, url: url.clone(), headers, body }
     }
 
     fn take_cookie(&self, cookie: &str) {

@@ -17,8 +17,11 @@ async fn dev() -> Dev {
         enable_auth: false,
         seed: 3,
         app_root: Some(Path::new(env!("CARGO_MANIFEST_DIR")).to_owned()),
+        traceparent: false,
         clock: Clock::System,
         environment: BTreeMap::new(),
+        storage: None,
+        program: None,
     };
     dev::start(options).await.expect("dev starts")
 }

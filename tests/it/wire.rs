@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
-use marketplace_fulfillment::marketplace::refusal::{Refusal, WORDS_LENGTH};
+use marketplace_fulfillment::marketplace::refusal::Refusal;
 use marketplace_fulfillment::marketplace::wire::{self, REST_LENGTH};
 use marketplace_fulfillment::marketplace::{Action, OperationStatus, RequestSource};
 use marketplace_fulfillment::subscription::{Snapshot, Status, Term};
+use marketplace_fulfillment::words::WORDS_LENGTH;
 use serde_json::{Value, json};
 use time::macros::datetime;
 use url::Url;

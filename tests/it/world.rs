@@ -9,6 +9,7 @@ use std::time::Duration as RealDuration;
 
 use marketplace_fulfillment::app::AFTERWARDS_LIMIT;
 use marketplace_fulfillment::clock::Clock;
+use marketplace_fulfillment::dev::host::Account;
 use marketplace_fulfillment::dev::{self, Dev};
 use marketplace_fulfillment::duty::Queue;
 use marketplace_fulfillment::subscription::{Status, Subscription, SubscriptionId};
@@ -17,7 +18,9 @@ use time::macros::datetime;
 use time::{Duration, OffsetDateTime};
 use url::Url;
 
+use crate::azurite;
 use crate::visitor::Visitor;
+use crate::wristwatch::Wristwatch;
 
 /// When every story begins.
 pub(crate) const START: OffsetDateTime = datetime!(2026-11-20 09:00 UTC);
@@ -34,12 +37,32 @@ const BELLS: usize = 2_000;
 /// How often the sweep runs.
 const SWEEP: Duration = Duration::minutes(5);
 
+/// How long after its duty is due a bell of Azure's has rung at the latest: it counts whole seconds, and a margin on top.
+const BELL_LATE: Duration = Duration::seconds(4);
+
+/// Set to `azurite`, the stories run on real storage.
+const STORAGE: &str = "STORAGE";
+
 pub(crate) struct World {
     pub(crate) dev: Dev,
     pub(crate) http: reqwest::Client,
     clock: Clock,
+    /// The clock of a handler that is a process of its own.
+    watch: Option<Wristwatch>,
     /// Held while a handler is killed: the clock must not move while the host has not noticed.
     burial: tokio::sync::Mutex<()>,
+}
+
+/// What is special about a world.
+#[derive(Default)]
+struct Setup<'a> {
+    settings: &'a [(&'a str, &'a str)],
+    /// A storage account; `None` keeps everything in memory.
+    storage: Option<String>,
+    /// The clock of a handler that is a process of its own; `None` runs it in this one.
+    watch: Option<Wristwatch>,
+    /// Whether the host traces.
+    traceparent: bool,
 }
 
 /// What the marketplace tells of a purchase.
@@ -61,10 +84,41 @@ pub(crate) async fn story_with(settings: &[(&str, &str)], script: impl AsyncFnOn
     world.assert_silence().await;
 }
 
+/// The storage of a world: in memory, or an account of its own in a real Azurite.
+fn storage() -> Option<String> {
+    #[expect(clippy::disallowed_methods, reason = "tests/run says on which storage the stories run")]
+    match std::env::var(STORAGE).as_deref() {
+        Err(_) | Ok("memory") => None,
+        Ok("azurite") => Some(azurite::account().connection_string()),
+        Ok(other) => panic!("{STORAGE} is {other}; it is memory or azurite"),
+    }
+}
+
 impl World {
     /// A world with these settings in place of those that fit the simulator. Reconciliation only observes, unless they
     /// say otherwise: what it healed, a story could not see.
     pub(crate) async fn new(settings: &[(&str, &str)]) -> Self {
+        Self::start(Setup { settings, storage: storage(), ..Setup::default() }).await
+    }
+
+    /// The same before a host that traces: it sends a `traceparent` with every invocation.
+    pub(crate) async fn traced() -> Self {
+        Self::start(Setup { storage: storage(), traceparent: true, ..Setup::default() }).await
+    }
+
+    /// A world on real storage, whatever the others are on.
+    pub(crate) async fn on_azurite() -> Self {
+        Self::start(Setup { storage: Some(azurite::account().connection_string()), ..Setup::default() }).await
+    }
+
+    /// A world whose handler is a process of its own, on real storage.
+    pub(crate) async fn of_process() -> Self {
+        let (storage, watch) = (Some(azurite::account().connection_string()), Some(Wristwatch::new(START)));
+        Self::start(Setup { storage, watch, ..Setup::default() }).await
+    }
+
+    async fn start(setup: Setup<'_>) -> Self {
+        let Setup { settings, storage, watch, traceparent } = setup;
         let clock = Clock::manual(START);
         let settings = [("RECONCILE", "observe")].iter().chain(settings);
         let environment: BTreeMap<_, _> =
@@ -75,12 +129,15 @@ impl World {
             enable_auth: false,
             seed: 7,
             app_root: Some(Path::new(env!("CARGO_MANIFEST_DIR")).to_owned()),
+            traceparent,
             clock: clock.clone(),
             environment,
+            storage,
+            program: watch.as_ref().map(Wristwatch::program),
         };
         let dev = dev::start(options).await.expect("the world starts");
         let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy().build().unwrap();
-        Self { dev, http, clock, burial: tokio::sync::Mutex::default() }
+        Self { dev, http, clock, watch, burial: tokio::sync::Mutex::default() }
     }
 
     pub(crate) fn now(&self) -> OffsetDateTime {
@@ -161,7 +218,7 @@ impl World {
         let until = self.now() + by;
         for _ in 0..BELLS {
             self.idle().await;
-            match self.next().filter(|next| *next <= until) {
+            match self.next().await.filter(|next| *next <= until) {
                 Some(next) if next > self.now() => self.advance(next - self.now()),
                 Some(_) => {}
                 None => break,
@@ -176,7 +233,7 @@ impl World {
     pub(crate) async fn settle(&self) {
         for _ in 0..BELLS {
             self.idle().await;
-            match self.next() {
+            match self.next().await {
                 Some(next) => self.advance((next - self.now()).max(Duration::ZERO)),
                 // No bell is set for what is owed: the sweep's turn.
                 None if self.records().await.iter().any(|record| record.due().is_some()) => self.advance(SWEEP),
@@ -187,15 +244,28 @@ impl World {
     }
 
     /// When a bell rings or Microsoft posts a webhook next.
-    fn next(&self) -> Option<OffsetDateTime> {
-        let bell = self.dev.queues.next_visible(&Queue::ALL.map(Queue::name));
+    async fn next(&self) -> Option<OffsetDateTime> {
+        let bell = match &self.dev.account {
+            Account::Memory(queues) => queues.next_visible(&Queue::ALL.map(Queue::name)),
+            // Nobody tells when a message of Azure's becomes visible. A bell is set for what is owed; one that did not ring
+            // in time is lost, or somebody holds a lease, and both are the sweep's.
+            Account::Azure(_) => {
+                let now = self.now();
+                let dues = self.records().await.into_iter().filter_map(|record| record.due());
+                dues.map(|due| due + BELL_LATE).filter(|rings| *rings > now).min()
+            }
+        };
         [bell, self.dev.simulator.next_delivery()].into_iter().flatten().min()
     }
 
-    fn advance(&self, by: Duration) {
+    /// Moves the clock, and waits for nothing.
+    pub(crate) fn advance(&self, by: Duration) {
         let Clock::Manual(manual) = &self.clock else { unreachable!("stories run on a manual clock") };
         if by.is_positive() {
             manual.advance(by);
+        }
+        if let Some(watch) = &self.watch {
+            watch.set(self.now());
         }
     }
 
@@ -233,7 +303,8 @@ impl World {
         self.settle().await;
         for queue in Queue::ALL {
             let poison = format!("{}-poison", queue.name());
-            assert_eq!(self.dev.queues.len(&poison), 0, "messages in {poison}: {:#?}", self.dev.host.events());
+            let poisoned = self.dev.account.peek(&poison).await.unwrap();
+            assert!(poisoned.is_empty(), "messages in {poison}: {:#?}", self.dev.host.events());
         }
         for record in self.records().await {
             assert!(record.duties.is_empty(), "still owed: {record:?}");

@@ -11,7 +11,7 @@ use time::format_description::BorrowedFormatItem;
 use time::macros::{datetime, format_description};
 
 use super::function::{QueueTrigger, TimerTrigger};
-use crate::bell::memory::Message;
+use crate::bell::Message;
 
 /// Fractions are lost on the way through the host's conversion.
 const SECONDS: &[BorrowedFormatItem<'_>] = format_description!("[year]-[month]-[day]T[hour]:[minute]:[second]+00:00");

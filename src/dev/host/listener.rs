@@ -8,13 +8,14 @@ use std::sync::Arc;
 use time::OffsetDateTime;
 use tokio::task::JoinSet;
 
+use super::account::Account;
 use super::config::{QueueRules, RECEIVE_VISIBILITY};
 use super::envelope;
 use super::function::QueueTrigger;
 use super::function::check_queue_name;
 use super::invocation::Invoker;
 use super::journal::{Event, Hold};
-use crate::bell::memory::{Message, Queues};
+use crate::bell::Message;
 use crate::clock::Clock;
 
 /// The name of the queue for messages that a function failed on too often.
@@ -25,7 +26,7 @@ pub(super) struct Listener {
     pub(super) function: String,
     pub(super) trigger: QueueTrigger,
     pub(super) rules: QueueRules,
-    pub(super) queues: Queues,
+    pub(super) account: Account,
     pub(super) clock: Clock,
     pub(super) invoker: Invoker,
 }
@@ -44,21 +45,21 @@ impl Listener {
         let queue = self.trigger.queue.as_str();
         let mut running = JoinSet::new();
         loop {
-            let changed = self.queues.changed();
+            let changed = self.account.changed();
             while running.try_join_next().is_some() {}
             if running.len() > self.rules.new_batch_threshold {
                 running.join_next().await;
-            } else if self.queues.any_visible(&[queue]) {
+            } else if self.tried("looked at", self.account.any_visible(&[queue]).await) == Some(true) {
                 let _receiving = self.invoker.journal.begin();
-                let visibility = RECEIVE_VISIBILITY.try_into().expect("ten minutes are a duration in every crate");
-                for message in self.queues.receive(queue, self.rules.batch_size, visibility) {
+                let received = self.account.receive(queue, self.rules.batch_size, RECEIVE_VISIBILITY).await;
+                for message in self.tried("received", received).unwrap_or_default() {
                     let hold = self.invoker.journal.begin();
                     running.spawn(Arc::clone(&self).process(message, hold));
                 }
             } else {
                 tokio::select! {
                     () = changed => {}
-                    () = self.visible(self.queues.next_visible(&[queue])) => {}
+                    () = self.visible(self.account.next_visible(&[queue])) => {}
                     Some(_) = running.join_next() => {}
                 }
             }
@@ -72,38 +73,46 @@ impl Listener {
         }
     }
 
+    /// What the account answered. An account that fails is tried again, as the real host does, and a message that was not
+    /// deleted or postponed comes back when its ten minutes of invisibility are over.
+    fn tried<T>(&self, deed: &str, answered: Result<T, String>) -> Option<T> {
+        answered
+            .inspect_err(|why| tracing::warn!(queue = self.trigger.queue, why, "the queue could not be {deed}"))
+            .ok()
+    }
+
     /// Runs the function on one message. The receipt stays good all the time: a function that runs into its timeout,
     /// which is below the ten minutes of invisibility, is over before the message comes back. So nothing renews it.
     async fn process(self: Arc<Self>, message: Message, _hold: Hold) {
         let queue = self.trigger.queue.as_str();
         if message.dequeue_count > self.rules.max_dequeue_count {
-            return self.poison(&message);
+            return self.poison(&message).await;
         }
         let sys = Invoker::sys(&self.function, self.clock.now());
         let envelope = envelope::of_message(&self.trigger, &message, &sys);
         if self.invoker.invoke(&self.function, Some(message.dequeue_count), envelope).await {
-            self.queues.delete(queue, &message.id, &message.receipt);
+            self.tried("freed of a message", self.account.delete(queue, &message).await);
         } else if message.dequeue_count >= self.rules.max_dequeue_count {
-            self.poison(&message);
+            self.poison(&message).await;
         } else {
-            let visibility = self.rules.visibility_timeout.try_into().unwrap_or(time::Duration::MAX);
-            self.queues.postpone(queue, &message.id, &message.receipt, visibility);
+            let postponed = self.account.postpone(queue, &message, self.rules.visibility_timeout).await;
+            self.tried("given a message back", postponed);
         }
     }
 
     /// Moves a message to the poison queue. A queue that is one itself, or whose name would become too long, has none:
     /// there the message stays invisible for its ten minutes.
-    fn poison(&self, message: &Message) {
+    async fn poison(&self, message: &Message) {
         let queue = self.trigger.queue.as_str();
         let poison = format!("{queue}{POISON}");
         if queue.ends_with(POISON) || check_queue_name(&poison).is_err() {
             return;
         }
-        if let Err(full) = self.queues.put(&poison, message.body.clone(), time::Duration::ZERO) {
-            tracing::error!(%full, "a message could not be moved to the poison queue and comes back");
+        if let Err(why) = self.account.put(&poison, message.body.clone(), time::Duration::ZERO).await {
+            tracing::error!(why, "a message could not be moved to the poison queue and comes back");
             return;
         }
-        self.queues.delete(queue, &message.id, &message.receipt);
+        self.tried("freed of a message", self.account.delete(queue, message).await);
         tracing::error!(
             function = self.function,
             "message has reached the dequeue limit; it was moved to the poison queue"

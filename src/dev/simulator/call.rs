@@ -24,6 +24,20 @@ pub enum Call {
     Authorize,
 }
 
+/// How many calls are remembered with their headers; older ones are forgotten.
+pub const HEARD_MAX: usize = 1_000;
+
+/// A call with what its headers said of the trace that it belongs to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Heard {
+    /// Which call.
+    pub call: Call,
+    /// Its `traceparent`.
+    pub traceparent: Option<String>,
+    /// Its `tracestate`.
+    pub tracestate: Option<String>,
+}
+
 impl Call {
     /// The name, as fault rules and counts spell it.
     pub fn name(self) -> &'static str {

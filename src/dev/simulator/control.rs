@@ -67,6 +67,11 @@ fn routed(simulator: &Simulator, request: &Request, path: &[&str]) -> Result<Rep
             simulator.set_faults(read(request)?)?;
             Ok(faults(simulator))
         }
+        ("GET", ["credentials"]) => Ok(Reply::json(200, &json!(simulator.credentials()))),
+        ("PUT", ["credentials"]) => {
+            simulator.set_credentials(read(request)?)?;
+            Ok(Reply::json(200, &json!(simulator.credentials())))
+        }
         ("GET", ["clock"]) => Ok(clock(simulator)),
         ("POST", ["clock"]) => {
             simulator.advance(read::<Advance>(request)?.advance)?;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use azure_core::time::to_rfc7231;
 use bytes::{Buf, Bytes, BytesMut};
 use futures_util::{Stream, StreamExt as _};
 use tokio::net::TcpListener;
@@ -9,7 +10,7 @@ use warp::Filter as _;
 use warp::http::{HeaderMap, Method};
 use warp::path::FullPath;
 
-use super::call::Call;
+use super::call::{Call, HEARD_MAX, Heard};
 use super::faults::{Answer, Effect, Rule};
 use super::refusal::Refusal;
 use super::{Simulator, api, control, courier, entra, page};
@@ -56,7 +57,7 @@ pub(super) async fn serve(simulator: Simulator, listener: TcpListener) {
                         Refusal::bad_request("Timeout", "", "the body did not arrive").with_status(408).as_control()
                     }
                 };
-                respond(reply)
+                respond(&simulator, reply)
             }
         });
     warp::serve(routes).incoming(listener).run().await;
@@ -87,8 +88,10 @@ fn visible(headers: &HeaderMap) -> Vec<(String, String)> {
     text.collect()
 }
 
-fn respond(reply: Reply) -> warp::http::Response<String> {
-    let mut response = warp::http::Response::builder().status(reply.status);
+/// Every answer says what time it is at Microsoft.
+fn respond(simulator: &Simulator, reply: Reply) -> warp::http::Response<String> {
+    let now = simulator.with(|_, now| now);
+    let mut response = warp::http::Response::builder().status(reply.status).header("date", to_rfc7231(&now));
     for (name, value) in reply.headers {
         response = response.header(name, value);
     }
@@ -144,6 +147,12 @@ fn strike(simulator: &Simulator, face: &Face, request: &Request) -> Option<Rule>
     };
     simulator.with(|state, _| {
         *state.calls.entry(call).or_default() += 1;
+        if state.heard.len() == HEARD_MAX {
+            state.heard.pop_front();
+        }
+        let said = |name| request.header(name).map(str::to_owned);
+        let (traceparent, tracestate) = (said("traceparent"), said("tracestate"));
+        state.heard.push_back(Heard { call, traceparent, tracestate });
         let token = request.header("x-ms-marketplace-token").filter(|_| call == Call::Resolve);
         let resolved = token.and_then(|token| state.market.subscription_of(token)).map(str::to_owned);
         state.market.count(resolved.as_deref().unwrap_or(subscription), call);

@@ -5,9 +5,12 @@ use time::macros::format_description;
 
 use super::call::Call;
 use super::claims::{LIFETIME, access_token_claims, authority, issuer, issuer_tenant, short, v1_issuer};
-use super::{CLIENT_ID, CLIENT_SECRET, Options, RESOURCE_ID, State, TENANT_ID, signin};
+use super::{CLIENT_ID, Options, RESOURCE_ID, State, TENANT_ID, signin};
 use crate::clock::Clock;
 use crate::web::{Reply, Request};
+
+/// The one kind of statement there is (RFC 7523, section 2.2).
+const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
 /// The call that a request makes; `path` is split at slashes, below `entra/{tenant}`.
 pub(super) fn route(request: &Request, path: &[&str]) -> Option<Call> {
@@ -27,7 +30,7 @@ pub(super) fn answer(state: &mut State, options: &Options, call: Call, tenant: &
     let tenant = tenant.to_ascii_lowercase();
     let tenant = tenant.as_str();
     let answer = match call {
-        Call::Token => token(state, tenant, request),
+        Call::Token => token(state, options, tenant, request),
         _ if issuer_tenant(tenant).is_none() => Err(EntraError::unknown_tenant(tenant)),
         Call::OpenidConfiguration if is_v1(request) => Ok(Reply::json(200, &v1_configuration(options, tenant))),
         Call::OpenidConfiguration => Ok(Reply::json(200, &configuration(options, tenant))),
@@ -72,7 +75,7 @@ fn configuration(options: &Options, tenant: &str) -> Value {
 }
 
 /// Client credentials.
-fn token(state: &State, tenant: &str, request: &Request) -> Result<Reply, EntraError> {
+fn token(state: &State, options: &Options, tenant: &str, request: &Request) -> Result<Reply, EntraError> {
     let field = |name: &str| request.form(name).filter(|value| !value.is_empty());
     let needed = |name: &str| {
         let message = format!("The request body must contain the following parameter: '{name}'.");
@@ -85,31 +88,13 @@ fn token(state: &State, tenant: &str, request: &Request) -> Result<Reply, EntraE
         let message = "The app requested an unsupported grant type.".to_owned();
         return Err(EntraError { status: 400, error: "unsupported_grant_type", code: 70_003, message });
     }
-    let (client_id, secret, scope) = (needed("client_id")?, field("client_secret"), needed("scope")?);
+    let (client_id, scope) = (needed("client_id")?, needed("scope")?);
     if !client_id.eq_ignore_ascii_case(CLIENT_ID) {
         let message =
             format!("Application with identifier '{}' was not found in the directory '{tenant}'.", short(&client_id));
         return Err(EntraError { status: 400, error: "unauthorized_client", code: 700_016, message });
     }
-    let unproven =
-        |code, message: &str| EntraError { status: 401, error: "invalid_client", code, message: message.to_owned() };
-    match secret.as_deref() {
-        None => {
-            let message =
-                "The request body must contain the following parameter: 'client_assertion' or 'client_secret'.";
-            return Err(unproven(7_000_218, message));
-        }
-        Some(CLIENT_SECRET) if state.market.faults.secret_expired => {
-            let message = format!("The provided client secret keys for app '{CLIENT_ID}' are expired.");
-            return Err(unproven(7_000_222, &message));
-        }
-        Some(CLIENT_SECRET) => {}
-        Some(_) => {
-            let message = "Invalid client secret provided. Ensure the secret being sent in the request is the client \
-                           secret value, not the client secret ID.";
-            return Err(unproven(7_000_215, message));
-        }
-    }
+    prove(state, options, request)?;
     let Some(resource) = scope.strip_suffix("/.default") else {
         let message = format!("The provided value for scope {} is not valid.", short(&scope));
         return Err(EntraError { status: 400, error: "invalid_scope", code: 1_002_012, message });
@@ -126,6 +111,37 @@ fn token(state: &State, tenant: &str, request: &Request) -> Result<Reply, EntraE
         "access_token": access_token,
     });
     Ok(Reply::json(200, &body).with("cache-control", "no-store"))
+}
+
+/// Whether the application proves itself, by a secret or by a signed statement.
+fn prove(state: &State, options: &Options, request: &Request) -> Result<(), EntraError> {
+    let field = |name: &str| request.form(name).filter(|value| !value.is_empty());
+    let unproven = |code, message| EntraError { status: 401, error: "invalid_client", code, message };
+    match (field("client_assertion"), field("client_secret")) {
+        (Some(assertion), _) if field("client_assertion_type").as_deref() == Some(ASSERTION_TYPE) => {
+            // Both name Entra, and the documents have used either.
+            let audiences = [
+                format!("{}/{TENANT_ID}/oauth2/v2.0/token", authority(options)),
+                format!("{}/{TENANT_ID}/v2.0", authority(options)),
+            ];
+            let accepted = state.credentials.accept(&assertion, &audiences, options.clock.now());
+            accepted.map_err(|(code, message)| unproven(code, message))
+        }
+        (_, Some(secret)) if state.credentials.know(&secret) => {
+            let message = format!("The provided client secret keys for app '{CLIENT_ID}' are expired.");
+            if state.market.faults.secret_expired { Err(unproven(7_000_222, message)) } else { Ok(()) }
+        }
+        (_, Some(_)) => {
+            let message = "Invalid client secret provided. Ensure the secret being sent in the request is the client \
+                           secret value, not the client secret ID.";
+            Err(unproven(7_000_215, message.to_owned()))
+        }
+        (_, None) => {
+            let message =
+                "The request body must contain the following parameter: 'client_assertion' or 'client_secret'.";
+            Err(unproven(7_000_218, message.to_owned()))
+        }
+    }
 }
 
 /// An error as Entra writes it.

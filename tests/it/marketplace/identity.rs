@@ -5,14 +5,13 @@ use std::time::Duration;
 
 use marketplace_fulfillment::duty::ERROR_LENGTH;
 use marketplace_fulfillment::error::{Code, Fault, Retry};
-use marketplace_fulfillment::marketplace::{CallErrorKind, Marketplace};
-use marketplace_fulfillment::outbound;
-use marketplace_fulfillment::settings::{Credential, MarketplaceSettings, Secret};
+use marketplace_fulfillment::marketplace::CallErrorKind;
+use marketplace_fulfillment::settings::MarketplaceSettings;
 use serde_json::json;
 use url::Url;
 use warp::http::Response;
 
-use super::server::{CLIENT, SECRET, Server, TENANT, answer, documented, id, json_answer, settings};
+use super::server::{CLIENT, SECRET, Server, TENANT, answer, client, documented, id, json_answer, settings};
 use super::silence::silent;
 
 #[tokio::test]
@@ -94,7 +93,7 @@ async fn a_failing_entra_is_not_called_a_wrong_setting() {
 
     let settings = silent(false).await;
     let hanging = settings.api_url.join("/entra").unwrap();
-    let client = Marketplace::new(&MarketplaceSettings { authority: hanging, ..settings }, outbound::client()).unwrap();
+    let client = client(&MarketplaceSettings { authority: hanging, ..settings }).unwrap();
     let error = client.with_timeout(Duration::from_millis(300)).get_subscription(&id()).await.unwrap_err();
     assert_eq!(error.kind, CallErrorKind::Unreachable { may_have_arrived: false });
     assert!(error.detail.contains("Entra did not answer"), "{}", error.detail);
@@ -105,10 +104,9 @@ fn a_credential_that_cannot_be_one_is_a_fault_at_the_start() {
     let address = SocketAddr::from(([127, 0, 0, 1], 9));
     for broken in [
         MarketplaceSettings { tenant_id: "a/b".to_owned(), ..settings(address) },
-        MarketplaceSettings { credential: Credential::Secret(Secret::new("")), ..settings(address) },
         MarketplaceSettings { authority: Url::parse("http://login.example").unwrap(), ..settings(address) },
     ] {
-        let fault = Marketplace::new(&broken, outbound::client()).unwrap_err();
+        let fault = client(&broken).unwrap_err();
         assert_eq!((fault.code, fault.retry), (Code::MarketplaceIdentity, Retry::Never));
         assert!(fault.private.contains("MARKETPLACE_TENANT_ID"), "{fault}");
     }
@@ -118,7 +116,7 @@ fn a_credential_that_cannot_be_one_is_a_fault_at_the_start() {
 fn a_sovereign_cloud_is_asked_itself() {
     let address = SocketAddr::from(([127, 0, 0, 1], 9));
     let authority = Url::parse("https://login.microsoftonline.us").unwrap();
-    let client = Marketplace::new(&MarketplaceSettings { authority, ..settings(address) }, outbound::client()).unwrap();
+    let client = client(&MarketplaceSettings { authority, ..settings(address) }).unwrap();
     let shown = format!("{client:?}");
     assert!(shown.contains("login.microsoftonline.us") && !shown.contains("login.microsoftonline.com"), "{shown}");
     assert!(!shown.contains(SECRET), "{shown}");

@@ -3,9 +3,12 @@
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
-use marketplace_fulfillment::marketplace::{CallError, Marketplace};
+use marketplace_fulfillment::clock::Clock;
+use marketplace_fulfillment::error::Fault;
+use marketplace_fulfillment::marketplace::{CallError, Marketplace, Proof};
 use marketplace_fulfillment::outbound;
-use marketplace_fulfillment::settings::{Credential, MarketplaceSettings, Secret};
+use marketplace_fulfillment::rotating::Rotating;
+use marketplace_fulfillment::settings::{Credential, MarketplaceSettings, Secret, Source};
 use marketplace_fulfillment::subscription::SubscriptionId;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -16,48 +19,48 @@ use warp::hyper::body::Bytes;
 
 use crate::wire::fixture;
 
-pub(super) const TENANT: &str = "aaaaaaaa-0000-4000-8000-000000000001";
-pub(super) const CLIENT: &str = "bbbbbbbb-0000-4000-8000-000000000002";
-pub(super) const SECRET: &str = "s3cret~value";
-pub(super) const BEARER: &str = "app-token-of-the-publisher";
-pub(super) const PURCHASE_TOKEN: &str = "pt+/ABC==";
-pub(super) const SUBSCRIPTION: &str = "b8d6908b-1d2c-4e0f-8a4b-0c6f1a2b0002";
-pub(super) const OPERATION: &str = "38db241d-1777-43b5-ab7d-4bfbcd390001";
+pub(crate) const TENANT: &str = "aaaaaaaa-0000-4000-8000-000000000001";
+pub(crate) const CLIENT: &str = "bbbbbbbb-0000-4000-8000-000000000002";
+pub(crate) const SECRET: &str = "s3cret~value";
+pub(crate) const BEARER: &str = "app-token-of-the-publisher";
+pub(crate) const PURCHASE_TOKEN: &str = "pt+/ABC==";
+pub(crate) const SUBSCRIPTION: &str = "b8d6908b-1d2c-4e0f-8a4b-0c6f1a2b0002";
+pub(crate) const OPERATION: &str = "38db241d-1777-43b5-ab7d-4bfbcd390001";
 
 /// A request as it arrived.
 #[derive(Clone, Debug)]
-pub(super) struct Arrived {
-    pub(super) method: Method,
-    pub(super) path: String,
-    pub(super) query: String,
-    pub(super) headers: HeaderMap,
-    pub(super) body: Vec<u8>,
+pub(crate) struct Arrived {
+    pub(crate) method: Method,
+    pub(crate) path: String,
+    pub(crate) query: String,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Arrived {
-    pub(super) fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).map(|value| value.to_str().unwrap())
     }
 
-    pub(super) fn line(&self) -> String {
+    pub(crate) fn line(&self) -> String {
         format!("{} {}?{}", self.method, self.path, self.query)
     }
 }
 
 /// A server that plays marketplace and Entra, and remembers what arrived.
-pub(super) struct Server {
-    pub(super) address: SocketAddr,
-    pub(super) arrived: Arc<Mutex<Vec<Arrived>>>,
+pub(crate) struct Server {
+    pub(crate) address: SocketAddr,
+    pub(crate) arrived: Arc<Mutex<Vec<Arrived>>>,
 }
 
 impl Server {
     /// Answers token requests with [`BEARER`] and everything else with `answer`.
-    pub(super) async fn start(answer: impl Fn(&Arrived) -> Response<String> + Clone + Send + Sync + 'static) -> Self {
+    pub(crate) async fn start(answer: impl Fn(&Arrived) -> Response<String> + Clone + Send + Sync + 'static) -> Self {
         Self::start_whole(move |request| if is_token_request(request) { token() } else { answer(request) }).await
     }
 
     /// Answers everything with `answer`.
-    pub(super) async fn start_whole(
+    pub(crate) async fn start_whole(
         answer: impl Fn(&Arrived) -> Response<String> + Clone + Send + Sync + 'static,
     ) -> Self {
         let arrived = Arc::new(Mutex::new(Vec::new()));
@@ -81,78 +84,84 @@ impl Server {
         Self { address, arrived }
     }
 
-    pub(super) fn url(&self, path: &str) -> Url {
+    pub(crate) fn url(&self, path: &str) -> Url {
         Url::parse(&format!("http://{}{path}", self.address)).unwrap()
     }
 
-    pub(super) fn settings(&self) -> MarketplaceSettings {
+    pub(crate) fn settings(&self) -> MarketplaceSettings {
         settings(self.address)
     }
 
-    pub(super) fn client(&self) -> Marketplace {
-        Marketplace::new(&self.settings(), outbound::client()).unwrap()
+    pub(crate) fn client(&self) -> Marketplace {
+        client(&self.settings()).unwrap()
     }
 
     /// The requests that were not for a token.
-    pub(super) fn calls(&self) -> Vec<Arrived> {
+    pub(crate) fn calls(&self) -> Vec<Arrived> {
         self.arrived.lock().unwrap().iter().filter(|request| !is_token_request(request)).cloned().collect()
     }
 
-    pub(super) fn call(&self) -> Arrived {
+    pub(crate) fn call(&self) -> Arrived {
         self.calls().pop().expect("a call arrived")
     }
 
-    pub(super) fn token_requests(&self) -> usize {
+    pub(crate) fn token_requests(&self) -> usize {
         self.arrived.lock().unwrap().iter().filter(|request| is_token_request(request)).count()
     }
 }
 
-pub(super) fn settings(address: SocketAddr) -> MarketplaceSettings {
+/// A client of these settings that proves itself with [`SECRET`].
+pub(crate) fn client(settings: &MarketplaceSettings) -> Result<Marketplace, Fault> {
+    let secret = Rotating::given("MARKETPLACE_CLIENT_SECRET", Secret::new(SECRET), None);
+    Marketplace::new(settings, Proof::Secret(secret), Clock::System, outbound::client())
+}
+
+pub(crate) fn settings(address: SocketAddr) -> MarketplaceSettings {
     MarketplaceSettings {
         api_url: Url::parse(&format!("http://{address}/api")).unwrap(),
         api_hosts: vec![address.to_string()],
         tenant_id: TENANT.to_owned(),
         client_id: CLIENT.to_owned(),
-        credential: Credential::Secret(Secret::new(SECRET)),
+        credential: Credential::Secret(Source::Given(Secret::new(SECRET))),
         authority: Url::parse(&format!("http://{address}/entra")).unwrap(),
     }
 }
 
-pub(super) fn is_token_request(request: &Arrived) -> bool {
+pub(crate) fn is_token_request(request: &Arrived) -> bool {
     request.path.ends_with("/oauth2/v2.0/token")
 }
 
-pub(super) fn token() -> Response<String> {
+pub(crate) fn token() -> Response<String> {
     json_answer(200, &json!({ "token_type": "Bearer", "expires_in": 3599, "access_token": BEARER }))
 }
 
-pub(super) fn answer(status: u16, body: impl Into<String>) -> Response<String> {
+pub(crate) fn answer(status: u16, body: impl Into<String>) -> Response<String> {
     let mut answer = Response::new(body.into());
     *answer.status_mut() = StatusCode::from_u16(status).unwrap();
     answer
 }
 
-pub(super) fn json_answer(status: u16, body: &Value) -> Response<String> {
+pub(crate) fn json_answer(status: u16, body: &Value) -> Response<String> {
     with(answer(status, body.to_string()), "content-type", "application/json; charset=utf-8")
 }
 
-pub(super) fn with(mut answer: Response<String>, name: &'static str, value: &str) -> Response<String> {
+pub(crate) fn with(mut answer: Response<String>, name: &'static str, value: &str) -> Response<String> {
     answer.headers_mut().insert(name, value.parse().unwrap());
     answer
 }
 
-pub(super) fn id() -> SubscriptionId {
+pub(crate) fn id() -> SubscriptionId {
     SubscriptionId::parse(SUBSCRIPTION).unwrap()
 }
 
 /// The error with which Get Subscription ends when the marketplace gives this answer.
-pub(super) async fn get_answered(response: fn() -> Response<String>) -> CallError {
+pub(crate) async fn get_answered(response: fn() -> Response<String>) -> CallError {
     let server = Server::start(move |_| response()).await;
     server.client().get_subscription(&id()).await.unwrap_err()
 }
 
 /// Plays each operation's documented answer.
-pub(super) fn documented(request: &Arrived) -> Response<String> {
+pub(crate) fn documented(request: &Arrived) -> Response<String> {
     let operation = format!("/api/saas/subscriptions/{SUBSCRIPTION}/operations/{OPERATION}");
     let tail = request.path.strip_prefix("/api/saas/subscriptions").unwrap_or(&request.path).to_owned();
     let tail = tail.replace(SUBSCRIPTION, "{id}").replace(OPERATION, "{op}");

@@ -3,14 +3,13 @@
 use std::time::Duration;
 
 use marketplace_fulfillment::error::Retry;
-use marketplace_fulfillment::marketplace::{CallErrorKind, Marketplace, RESPONSE_LIMIT};
-use marketplace_fulfillment::outbound;
+use marketplace_fulfillment::marketplace::{CallErrorKind, RESPONSE_LIMIT};
 use marketplace_fulfillment::settings::MarketplaceSettings;
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
-use super::server::{Server, answer, documented, get_answered, id, json_answer, settings};
+use super::server::{Server, answer, client, documented, get_answered, id, json_answer, settings};
 
 /// A server that answers token requests, and hands every other connection's request to nobody: it is closed (`close`) or
 /// left without an answer.
@@ -33,7 +32,7 @@ pub(super) async fn silent(close: bool) -> MarketplaceSettings {
 
 #[tokio::test]
 async fn a_dropped_connection_may_have_delivered_the_call() {
-    let client = Marketplace::new(&silent(true).await, outbound::client()).unwrap();
+    let client = client(&silent(true).await).unwrap();
     let error = client.activate(&id(), "gold", None).await.unwrap_err();
     assert_eq!(error.kind, CallErrorKind::Unreachable { may_have_arrived: true });
     assert_eq!(error.retry(), Retry::Later(None));
@@ -41,7 +40,7 @@ async fn a_dropped_connection_may_have_delivered_the_call() {
 
 #[tokio::test]
 async fn a_server_that_never_answers_is_given_up() {
-    let client = Marketplace::new(&silent(false).await, outbound::client()).unwrap();
+    let client = client(&silent(false).await).unwrap();
     let error = client.with_timeout(Duration::from_millis(300)).get_subscription(&id()).await.unwrap_err();
     assert_eq!(error.kind, CallErrorKind::Unreachable { may_have_arrived: true });
     assert!(error.detail.contains("in time"), "{}", error.detail);
@@ -58,7 +57,7 @@ async fn a_body_that_stops_half_way_is_given_up() {
         connection.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{\"id\":").await.unwrap();
         std::future::pending::<()>().await;
     };
-    let client = Marketplace::new(&settings, outbound::client()).unwrap().with_timeout(Duration::from_millis(300));
+    let client = client(&settings).unwrap().with_timeout(Duration::from_millis(300));
     let id = id();
     let error = tokio::select! {
         () = server => unreachable!(),
@@ -73,7 +72,7 @@ async fn a_closed_port_was_surely_not_reached() {
     let entra = Server::start(documented).await;
     let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let settings = MarketplaceSettings { authority: entra.url("/entra"), ..settings(closed) };
-    let error = Marketplace::new(&settings, outbound::client()).unwrap().cancel(&id()).await.unwrap_err();
+    let error = client(&settings).unwrap().cancel(&id()).await.unwrap_err();
     assert_eq!(error.kind, CallErrorKind::Unreachable { may_have_arrived: false });
     assert!(error.detail.contains("refused") && !error.detail.contains("http"), "{}", error.detail);
 }

@@ -1,0 +1,47 @@
+//! Whether records are kept and bells ring.
+
+use super::Finding;
+use crate::app::App;
+use crate::bell::Bell;
+use crate::store::Store;
+
+const TABLES: &str = "tables";
+const QUEUES: &str = "queues";
+const POISON: &str = "poison queues";
+
+pub(super) async fn tables(app: &App) -> Vec<Finding> {
+    if matches!(app.store, Store::Memory(_)) {
+        let says = "records are kept in memory and lost with this process: set AzureWebJobsStorage, or \
+                    AzureWebJobsStorage__accountName";
+        return vec![Finding::bad(TABLES, says)];
+    }
+    vec![match app.store.probe().await {
+        Ok(()) => Finding::good(TABLES, "there, written, read, and a save of an old version is refused"),
+        Err(error) => Finding::bad(TABLES, error.to_string()),
+    }]
+}
+
+pub(super) async fn queues(app: &App) -> Vec<Finding> {
+    if matches!(app.bell, Bell::Memory(_)) {
+        return vec![Finding::bad(QUEUES, "bells are kept in memory, where no Functions host hears them: see tables")];
+    }
+    let poisoned = match app.bell.probe().await {
+        Ok(poisoned) => poisoned,
+        Err(fault) => return vec![Finding::bad(QUEUES, fault.private)],
+    };
+    let poisoned: Vec<String> = poisoned
+        .into_iter()
+        .filter(|(_, messages)| *messages > 0)
+        .map(|(queue, messages)| format!("{queue} holds {messages}"))
+        .collect();
+    let poison = if poisoned.is_empty() {
+        Finding::good(POISON, "empty")
+    } else {
+        let held = poisoned.join(", ");
+        Finding::notice(
+            POISON,
+            format!("{held}: messages that the app failed on five times; docs/operations.md says what to do"),
+        )
+    };
+    vec![Finding::good(QUEUES, "there, and a message is put, received and deleted"), poison]
+}

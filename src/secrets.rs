@@ -1,0 +1,215 @@
+//! The secrets that this installation lives on, wherever they come from: who reads them, who reads them again, and who
+//! says that one is about to expire.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use time::format_description::well_known::Rfc3339;
+use time::{Duration, OffsetDateTime};
+
+use crate::error::{Code, Fault};
+use crate::identity;
+use crate::marketplace::Proof;
+use crate::rotating::{Rotating, TRUSTED_FOR};
+use crate::seal::Seal;
+use crate::session::Sessions;
+use crate::settings::{
+    CERTIFICATE, CLIENT_SECRET, COOKIE_KEYS, CookieKey, Credential, EVENTS_SECRET, EventsSecret, SecretSetting,
+    Settings, Source, vault_name,
+};
+use crate::vault::{Vault, Version, Wanted};
+
+/// How long before a secret expires the log begins to say so: time for somebody who is on holiday.
+pub const EXPIRY_WARNING: Duration = Duration::days(30);
+
+/// How often the log says it, per instance.
+pub const EXPIRY_SAID_EVERY: Duration = Duration::days(1);
+
+/// The secrets. Clones share them.
+#[derive(Clone, Debug)]
+pub struct Secrets {
+    /// With what the application proves itself to Entra.
+    pub proof: Proof,
+    /// What seals cookies and forms.
+    pub cookie_keys: Rotating<Seal>,
+    /// What will sign events for the publisher, if it is set or there is a vault that may hold it.
+    pub events: Option<Rotating<EventsSecret>>,
+    /// When the log said last of a secret that it expires soon, or has expired.
+    said: Arc<Mutex<BTreeMap<(String, bool), OffsetDateTime>>>,
+}
+
+impl Secrets {
+    /// The secrets that `settings` name. Nothing is read until somebody needs it.
+    ///
+    /// # Errors
+    ///
+    /// Settings that a client refuses.
+    pub fn new(settings: &Settings, http: &reqwest::Client) -> Result<Self, Fault> {
+        let client_id = settings.azure_client_id.as_deref();
+        let vault = match &settings.key_vault_url {
+            Some(url) => Some(Vault::new(url, identity::credential(client_id, http.clone())?, http.clone())?),
+            None => None,
+        };
+        let place = Place { vault };
+        let proof = match &settings.marketplace.credential {
+            Credential::ManagedIdentity => Proof::ManagedIdentity(identity::managed(client_id, http.clone())?),
+            Credential::Federated => Proof::Federated(identity::managed(client_id, http.clone())?),
+            Credential::Certificate(source) => {
+                let ends = |certificate: &_| Some(crate::certificate::Certificate::expires_at(certificate));
+                Proof::Certificate(place.newest(&CERTIFICATE, source, ends)?)
+            }
+            Credential::Secret(source) => Proof::Secret(place.newest(&CLIENT_SECRET, source, |_| None)?),
+        };
+        let seal = |lists: Vec<Vec<CookieKey>>| Seal::new(&lists.concat());
+        let events = |lists: Vec<EventsSecret>| EventsSecret(lists.into_iter().flat_map(|list| list.0).collect());
+        let events = settings.events_secret.as_ref().map(|source| place.newest_two(&EVENTS_SECRET, source, events));
+        Ok(Self {
+            proof,
+            cookie_keys: place.newest_two(&COOKIE_KEYS, &settings.cookie_keys, seal)?,
+            events: events.transpose()?,
+            said: Arc::default(),
+        })
+    }
+
+    /// What browsers carry for us, sealed with keys that no other instance can have replaced yet.
+    ///
+    /// # Errors
+    ///
+    /// `Code::VaultUnavailable` where the keys were never read.
+    pub async fn sessions(&self, now: OffsetDateTime) -> Result<Sessions, Fault> {
+        Ok(Sessions::new(self.cookie_keys.fresh(now).await?.value.clone()))
+    }
+
+    /// Whether something that is held should be read again by somebody who keeps nobody waiting.
+    pub fn are_due(&self, now: OffsetDateTime) -> bool {
+        self.cookie_keys.is_due(now) || self.proof.is_due(now)
+    }
+
+    /// Reads again what is due. What goes wrong is in the log, and what is held serves on.
+    pub async fn reread(&self, now: OffsetDateTime) {
+        let cookie_keys = async {
+            if self.cookie_keys.is_due(now) {
+                let _held_or_said = self.cookie_keys.reread(now).await;
+            }
+        };
+        let proof = async {
+            if self.proof.is_due(now) {
+                let _held_or_said = self.proof.inspect(now).await;
+            }
+        };
+        tokio::join!(cookie_keys, proof);
+    }
+
+    /// Looks at every secret that is in use, and says in the log which expires within [`EXPIRY_WARNING`] or has expired.
+    pub async fn watch(&self, now: OffsetDateTime) {
+        let (cookie_keys, proof) = tokio::join!(self.cookie_keys.inspect(now), self.proof.inspect(now));
+        for inspected in [Some(cookie_keys), proof].into_iter().flatten() {
+            // One that cannot be read has been said.
+            if let Ok(Some(expires_at)) = inspected.expires_at {
+                self.say(&inspected.name, expires_at, now);
+            }
+        }
+    }
+
+    fn say(&self, secret: &str, expires_at: OffsetDateTime, now: OffsetDateTime) {
+        if now + EXPIRY_WARNING < expires_at {
+            return;
+        }
+        let has_expired = expires_at <= now;
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = said.get(&(secret.to_owned(), has_expired));
+        if last.is_some_and(|at| (now - *at).abs() < EXPIRY_SAID_EVERY) {
+            return;
+        }
+        said.insert((secret.to_owned(), has_expired), now);
+        let expires_at = expires_at.format(&Rfc3339).unwrap_or_default();
+        if has_expired {
+            tracing::error!(secret, expires_at, "a secret has expired");
+        } else {
+            tracing::warn!(secret, expires_at, "a secret expires soon");
+        }
+    }
+}
+
+/// Where secrets are that are not given.
+struct Place {
+    vault: Option<Vault>,
+}
+
+impl Place {
+    /// A secret of which one value is in use at a time. It ends when the vault says so, or by itself, if `ends` knows.
+    fn newest<T: Clone>(
+        &self,
+        setting: &'static SecretSetting<T>,
+        source: &Source<T>,
+        ends: fn(&T) -> Option<OffsetDateTime>,
+    ) -> Result<Rotating<T>, Fault> {
+        match source {
+            Source::Given(value) => Ok(Rotating::given(setting.key, value.clone(), ends(value))),
+            Source::Vault => {
+                let make = move |versions: &[Version], _| {
+                    let newest = versions.first().ok_or("the Key Vault gave no version")?;
+                    let value = setting.read(newest.value.reveal(), &place(setting.key))?;
+                    let ends = [newest.expires_at, ends(&value)].into_iter().flatten().min();
+                    Ok((value, ends))
+                };
+                Ok(Rotating::kept(setting.key, self.vault()?, Wanted::Newest, make))
+            }
+        }
+    }
+
+    /// A secret of which the newest value and the one before it are in use side by side.
+    fn newest_two<T: Clone + 'static, U: 'static>(
+        &self,
+        setting: &'static SecretSetting<T>,
+        source: &Source<T>,
+        join: fn(Vec<T>) -> U,
+    ) -> Result<Rotating<U>, Fault> {
+        match source {
+            Source::Given(value) => Ok(Rotating::given(setting.key, join(vec![value.clone()]), None)),
+            Source::Vault => {
+                let make =
+                    move |versions: &[Version], now| both(setting, versions, now).map(|(all, ends)| (join(all), ends));
+                Ok(Rotating::kept(setting.key, self.vault()?, Wanted::NewestTwo, make))
+            }
+        }
+    }
+
+    fn vault(&self) -> Result<Vault, Fault> {
+        self.vault.clone().ok_or_else(|| Fault::new(Code::VaultUnavailable, "KEY_VAULT_URL is not set"))
+    }
+}
+
+/// The values of the versions, the one to seal or sign with in front.
+///
+/// A new value counts from the start where it comes in; it goes out once every instance must have read it, which is
+/// [`TRUSTED_FOR`] after it was made. A version that cannot be used is left out if there is another.
+fn both<T>(
+    setting: &SecretSetting<T>,
+    versions: &[Version],
+    now: OffsetDateTime,
+) -> Result<(Vec<T>, Option<OffsetDateTime>), String> {
+    let mut values = Vec::new();
+    let mut problem = "the Key Vault gave no version".to_owned();
+    for version in versions {
+        match setting.read(version.value.reveal(), &place(setting.key)) {
+            Ok(value) => values.push((version, value)),
+            Err(sentence) => {
+                let (secret, version) = (vault_name(setting.key), &version.id);
+                tracing::warn!(secret, version, reason = sentence, "a version of a secret is left out");
+                problem = sentence;
+            }
+        }
+    }
+    let (newest, _) = values.first().ok_or(problem)?;
+    let (ends, is_new) = (newest.expires_at, newest.created_at.is_some_and(|at| now - at < TRUSTED_FOR));
+    if is_new {
+        values.rotate_left(1);
+    }
+    Ok((values.into_iter().map(|(_, value)| value).collect(), ends))
+}
+
+/// Where a value was found that cannot be used.
+fn place(key: &str) -> String {
+    format!("{key}, the secret {} in the Key Vault (KEY_VAULT_URL),", vault_name(key))
+}

@@ -1,0 +1,196 @@
+//! The doctor: where everything works it says so, and of a set-up that is broken in one place it names that place.
+
+use std::collections::BTreeMap;
+
+use marketplace_fulfillment::clock::Clock;
+use marketplace_fulfillment::doctor::{Report, State, examine_settings};
+use serde_json::{Value, json};
+use time::Duration;
+use url::Url;
+use warp::Filter as _;
+
+use crate::azurite;
+use crate::world::World;
+
+/// A port that nobody listens on.
+const NOBODY: &str = "http://127.0.0.1:1";
+
+const OTHER_GUID: &str = "00000000-1111-2222-3333-444444444444";
+
+/// What is broken.
+enum Fault {
+    /// A setting has another value; none where it is empty.
+    Setting(&'static str, String),
+    /// The marketplace or Entra misbehaves.
+    Marketplace(Value),
+    /// This machine's clock is off by so much.
+    Clock(Duration),
+}
+
+async fn examine(world: &World, fault: &Fault) -> Report {
+    let mut settings: BTreeMap<String, String> = world.dev.settings.clone();
+    let mut now = world.now();
+    match fault {
+        Fault::Setting(key, value) => drop(settings.insert((*key).to_owned(), value.clone())),
+        Fault::Marketplace(faults) => world.faults(faults.clone()).await,
+        Fault::Clock(off) => now += *off,
+    }
+    let report = examine_settings(|key| settings.get(key).cloned(), Clock::manual(now)).await;
+    world.faults(json!({})).await;
+    report
+}
+
+/// Something in front of the app, or in its place, that answers everybody alike.
+async fn front_door(status: u16, body: &'static str) -> String {
+    let status = warp::http::StatusCode::from_u16(status).unwrap();
+    let answer = warp::any().map(move || warp::reply::with_status(body, status));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    #[expect(clippy::disallowed_methods, reason = "it stands there as long as the story's runtime")]
+    tokio::spawn(warp::serve(answer).incoming(listener).run());
+    format!("http://{address}")
+}
+
+#[tokio::test]
+async fn where_everything_works_the_doctor_says_so() {
+    let world = World::on_azurite().await;
+    let report = examine(&world, &Fault::Marketplace(json!({}))).await;
+    assert!(report.works(), "{report}");
+    assert!(report.to_string().ends_with("\nEverything works."), "{report}");
+    for about in [
+        "version",
+        "settings",
+        "tables",
+        "queues",
+        "poison queues",
+        "cookie keys",
+        "credential",
+        "marketplace token",
+        "marketplace",
+        "webhook keys",
+        "sign-in",
+        "clock",
+        "PUBLIC_URL",
+        "headers",
+    ] {
+        let found = report.findings.iter().filter(|finding| finding.about == about).count();
+        assert_eq!(found, 1, "{about}: {report}");
+    }
+    let token = report.findings.iter().find(|finding| finding.about == "marketplace token").unwrap();
+    assert!(token.says.contains(&world.dev.settings["MARKETPLACE_CLIENT_ID"]), "{token:?}");
+    assert_eq!(report.to_json()["works"], true);
+}
+
+/// The doctor makes what is missing: an account without tables and queues works afterwards.
+#[tokio::test]
+async fn the_doctor_makes_the_tables_and_queues() {
+    let world = World::on_azurite().await;
+    let empty = azurite::account().connection_string();
+    let report = examine(&world, &Fault::Setting("AzureWebJobsStorage", empty)).await;
+    assert!(report.works(), "{report}");
+}
+
+#[tokio::test]
+async fn a_message_in_a_poison_queue_is_noticed() {
+    let world = World::on_azurite().await;
+    world.dev.account.put("changes-poison", b"x".to_vec(), Duration::ZERO).await.unwrap();
+    let report = examine(&world, &Fault::Marketplace(json!({}))).await;
+    assert!(report.works(), "{report}");
+    let noticed = report.findings.iter().find(|finding| finding.state == State::Notice).unwrap();
+    assert!(noticed.says.contains("changes-poison holds 1"), "{report}");
+}
+
+#[tokio::test]
+async fn one_thing_is_broken_at_a_time_and_the_doctor_names_it() {
+    let world = World::on_azurite().await;
+    let storage = world.dev.settings["AzureWebJobsStorage"].clone();
+    let simulator = world.dev.simulator_url.as_str().trim_end_matches('/').to_owned();
+    let set = |key, value: &str| Fault::Setting(key, value.to_owned());
+    let refuse = |status: &str| {
+        Fault::Marketplace(json!({ "rules": [{ "operation": "list-subscriptions", "answer": status }] }))
+    };
+    let table = [
+        // Settings
+        (set("OFFERS", ""), "settings", "OFFERS is not set"),
+        (set("MARKETPLACE_CLIENT_ID", "8c2f9a44-5d1e"), "settings", "MARKETPLACE_CLIENT_ID is not a GUID"),
+        (set("CHANGE_POLICY", "{"), "settings", "CHANGE_POLICY"),
+        (set("COOKIE_KEYS", "c2hvcnQ="), "settings", "COOKIE_KEYS is not usable"),
+        (set("MARKETPLACE_CLIENT_SECRET", ""), "settings", "KEY_VAULT_URL"),
+        (set("PUBLIC_URL", "http://landing.contoso.example"), "settings", "PUBLIC_URL must begin with https://"),
+        // Storage
+        (set("AzureWebJobsStorage", ""), "tables", "set AzureWebJobsStorage"),
+        (set("AzureWebJobsStorage", "AccountName=contoso"), "settings", "neither AccountKey nor SharedAccessSignature"),
+        (
+            set("AzureWebJobsStorage", &storage.replace(azurite::KEY, "b3RoZXI=")),
+            "tables",
+            "AzureWebJobsStorage has a key that is not this account's",
+        ),
+        (
+            set(
+                "AzureWebJobsStorage",
+                &format!("AccountName=a00;AccountKey=eA==;QueueEndpoint={NOBODY}/a00;TableEndpoint={NOBODY}/a00"),
+            ),
+            "tables",
+            "storage at 127.0.0.1 cannot be reached",
+        ),
+        // The marketplace, and our application there
+        (set("MARKETPLACE_CLIENT_SECRET", "wrong"), "marketplace token", "AADSTS7000215"),
+        (Fault::Marketplace(json!({ "secretExpired": true })), "marketplace token", "AADSTS7000222"),
+        (set("MARKETPLACE_CLIENT_ID", OTHER_GUID), "marketplace token", "AADSTS700016"),
+        (set("MARKETPLACE_TENANT_ID", OTHER_GUID), "marketplace token", "MARKETPLACE_TENANT_ID names no tenant"),
+        (refuse("403"), "marketplace", "Technical configuration page in Partner Center"),
+        (refuse("401"), "marketplace", "Technical configuration page in Partner Center"),
+        (refuse("503"), "marketplace", "503"),
+        (set("MARKETPLACE_API_URL", &format!("{NOBODY}/api")), "marketplace", "Is MARKETPLACE_API_URL right"),
+        // Entra
+        (set("ENTRA_AUTHORITY_URL", NOBODY), "marketplace token", "ENTRA_AUTHORITY_URL"),
+        (set("ENTRA_AUTHORITY_URL", &simulator), "marketplace token", "Entra"),
+        (Fault::Clock(Duration::minutes(10)), "clock", "600 seconds ahead of Entra's: tokens are refused"),
+        // The way to us
+        (set("PUBLIC_URL", NOBODY), "PUBLIC_URL", "cannot be connected to"),
+        (set("PUBLIC_URL", &simulator), "PUBLIC_URL", "answers 404: no such function there"),
+        (set("PUBLIC_URL", &front_door(302, "").await), "PUBLIC_URL", "turn App Service authentication off"),
+        (
+            set("PUBLIC_URL", &front_door(401, "").await),
+            "PUBLIC_URL",
+            "something in front of the app wants to know who",
+        ),
+        (set("PUBLIC_URL", &front_door(502, "").await), "PUBLIC_URL", "the app does not run"),
+        (set("PUBLIC_URL", &front_door(200, "Welcome!").await), "PUBLIC_URL", "something else than this app"),
+        (
+            set(
+                "PUBLIC_URL",
+                &front_door(200, r#"{"status":"ok","arrived":["cookie","origin","sec-fetch-site"]}"#).await,
+            ),
+            "headers",
+            "takes away: authorization",
+        ),
+    ];
+    for (fault, about, says) in table {
+        let report = examine(&world, &fault).await;
+        let first = report.findings.iter().find(|finding| finding.state == State::Bad);
+        let first = first.unwrap_or_else(|| panic!("nothing is wrong, instead of {about}: {says}\n{report}"));
+        assert_eq!(first.about, about, "{says}\n{report}");
+        assert!(first.says.contains(says), "{says}\n{report}");
+        assert!(!report.works(), "{report}");
+        let secrets = [storage.as_str(), &world.dev.settings["MARKETPLACE_CLIENT_SECRET"], "b3RoZXI="];
+        assert!(!secrets.iter().any(|secret| report.to_string().contains(secret)), "{report}");
+    }
+}
+
+#[tokio::test]
+async fn the_same_where_the_app_runs() {
+    let world = World::on_azurite().await;
+    let url: Url = world.url("/api/doctor");
+    let answer = world.http.get(url.clone()).send().await.unwrap();
+    assert_eq!(answer.status(), 200);
+    let report: Value = answer.json().await.unwrap();
+    assert_eq!(report["works"], true, "{report:#}");
+    world.faults(json!({ "secretExpired": true })).await;
+    world.pass(Duration::hours(2)).await;
+    let answer = world.http.get(url).send().await.unwrap();
+    assert_eq!(answer.status(), 503);
+    let report: Value = answer.json().await.unwrap();
+    let broken = report["findings"].as_array().unwrap().iter().find(|finding| finding["state"] == "broken").unwrap();
+    assert_eq!(broken["about"], "marketplace token", "{report:#}");
+}
