@@ -7,6 +7,7 @@ use std::fmt;
 
 use time::{Duration, OffsetDateTime};
 
+use crate::opaque::Opaque;
 use crate::snapshot::{OperationId, Terms};
 
 /// How long a claimant has a duty to itself. Longer than the calls of one attempt with all their timeouts together
@@ -58,6 +59,26 @@ pub struct Duty {
     pub last_error: Option<String>,
     /// Set when it was tried for longer than [`PATIENCE`]: nobody tries again until an operator or the buyer asks.
     pub failed_at: Option<OffsetDateTime>,
+    /// What a newer version wrote into this duty.
+    pub opaque: Opaque,
+}
+
+/// A duty that only a newer version of this program understands: its kind, or something that its kind wants. It is never
+/// due here and nobody works on it; it stays on the record for the version that does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnknownDuty {
+    /// The word for the kind.
+    pub kind: String,
+    /// The operation it is about, where it names one.
+    pub operation: Option<String>,
+    /// When it was taken on, or last taken up again.
+    pub since: OffsetDateTime,
+    /// Not due before this, for whoever understands it.
+    pub not_before: OffsetDateTime,
+    /// Set when it was given up.
+    pub failed_at: Option<OffsetDateTime>,
+    /// All of it.
+    pub opaque: Opaque,
 }
 
 /// What a duty is about, with what is known so far.
@@ -179,6 +200,9 @@ impl Queue {
 }
 
 impl Kind {
+    /// Every kind.
+    pub const ALL: [Self; 5] = [Self::Activate, Self::Examine, Self::Acknowledge, Self::Change, Self::Cancel];
+
     /// The queue whose function discharges this kind.
     pub fn queue(self) -> Queue {
         match self {
@@ -226,17 +250,19 @@ impl fmt::Display for DutyId {
 impl DutyId {
     /// Reads what [`fmt::Display`] writes; `None` where it names no duty.
     pub fn parse(text: &str) -> Option<Self> {
-        const KINDS: [Kind; 5] = [Kind::Activate, Kind::Examine, Kind::Acknowledge, Kind::Change, Kind::Cancel];
         let (word, operation) = match text.split_once(':') {
             None => (text, None),
             Some((word, operation)) => (word, Some(OperationId::parse(operation)?)),
         };
-        let kind = KINDS.into_iter().find(|kind| kind.as_str() == word)?;
+        let kind = Kind::ALL.into_iter().find(|kind| kind.as_str() == word)?;
         Some(Self { kind, operation })
     }
 }
 
 impl Verdict {
+    /// Every verdict.
+    pub const ALL: [Self; 2] = [Self::Success, Self::Failure];
+
     /// The word in records and answers, which is also Microsoft's.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -285,7 +311,15 @@ impl Task {
 impl Duty {
     /// A duty that is due at once.
     pub fn new(task: Task, now: OffsetDateTime) -> Self {
-        Self { task, attempts: 0, since: now, not_before: now, last_error: None, failed_at: None }
+        Self {
+            task,
+            attempts: 0,
+            since: now,
+            not_before: now,
+            last_error: None,
+            failed_at: None,
+            opaque: Opaque::default(),
+        }
     }
 
     /// Whether somebody should work on it now.
@@ -324,6 +358,16 @@ impl Duty {
         self.failed_at = None;
         self.since = now;
         self.not_before = now;
+    }
+}
+
+impl UnknownDuty {
+    /// Its name in addresses, as [`DutyId`] writes it.
+    pub fn id(&self) -> String {
+        match &self.operation {
+            None => self.kind.clone(),
+            Some(operation) => format!("{}:{operation}", self.kind),
+        }
     }
 }
 

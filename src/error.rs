@@ -91,13 +91,17 @@ pub enum Code {
     QueueUnavailable,
     /// Somebody else kept changing the record.
     Contended,
+    /// A newer version of this program wrote the record, or what is asked about in it, and this one cannot read it.
+    RecordNewer,
+    /// The stored record is broken.
+    RecordUnreadable,
     /// A fault of this program.
     Internal,
 }
 
 impl Code {
     /// Every code, for the document and its test.
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 35] = [
         Self::BadRequest,
         Self::BodyTooLarge,
         Self::BodyTooSlow,
@@ -130,6 +134,8 @@ impl Code {
         Self::StoreUnavailable,
         Self::QueueUnavailable,
         Self::Contended,
+        Self::RecordNewer,
+        Self::RecordUnreadable,
         Self::Internal,
     ];
 
@@ -168,6 +174,8 @@ impl Code {
             Self::StoreUnavailable => "store_unavailable",
             Self::QueueUnavailable => "queue_unavailable",
             Self::Contended => "contended",
+            Self::RecordNewer => "record_newer",
+            Self::RecordUnreadable => "record_unreadable",
             Self::Internal => "internal",
         }
     }
@@ -185,7 +193,7 @@ impl Code {
                 409
             }
             Self::BodyTooLarge => 413,
-            Self::Internal => 500,
+            Self::Internal | Self::RecordUnreadable => 500,
             Self::MarketplaceUnavailable
             | Self::MarketplaceRefused
             | Self::MarketplaceIdentity
@@ -194,7 +202,8 @@ impl Code {
             | Self::VaultUnavailable
             | Self::StoreUnavailable
             | Self::QueueUnavailable
-            | Self::Contended => 503,
+            | Self::Contended
+            | Self::RecordNewer => 503,
         }
     }
 
@@ -233,6 +242,8 @@ impl Code {
             Self::StoreUnavailable | Self::QueueUnavailable | Self::Contended => {
                 "The request could not be saved. Try again later."
             }
+            Self::RecordNewer => "A newer version of this program has to answer. Try again later.",
+            Self::RecordUnreadable => "The record of this subscription cannot be read.",
             Self::Internal => "Something went wrong on our side. Try again later.",
         }
     }

@@ -4,6 +4,7 @@ use time::{Duration, OffsetDateTime};
 
 use crate::duty::{DutyId, Kind, Queue, Verdict, Wanted};
 use crate::history::Actor;
+use crate::opaque::Opaque;
 use crate::snapshot::{OperationId, Snapshot};
 
 /// Something that happened to a subscription.
@@ -106,10 +107,33 @@ pub struct Notice {
 pub struct Answered {
     /// The operation.
     pub operation: OperationId,
-    /// The answer; none where none was asked for.
-    pub verdict: Option<Verdict>,
+    /// What we decided.
+    pub decision: Decision,
     /// When.
     pub at: OffsetDateTime,
+    /// What a newer version wrote beside it.
+    pub opaque: Opaque,
+}
+
+/// What was decided about an operation, once and for all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// No answer was asked for.
+    NotAsked,
+    /// This answer.
+    Given(Verdict),
+    /// A word of a newer version of this program. What that version means to tell Microsoft is not known here.
+    Other(String),
+}
+
+impl Decision {
+    /// The verdict that was given; `None` where none was, or this version does not know it.
+    pub fn verdict(&self) -> Option<Verdict> {
+        match self {
+            Self::Given(verdict) => Some(*verdict),
+            Self::NotAsked | Self::Other(_) => None,
+        }
+    }
 }
 
 /// What an event did.

@@ -2,12 +2,21 @@
 
 use time::OffsetDateTime;
 
+use crate::opaque::Opaque;
+
 /// How many history entries stay on the record. The log holds all of them; forty tell a year of an ordinary
 /// subscription, and fit a table column.
 pub const HISTORY_LENGTH: usize = 40;
 
-/// Who made something happen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The longest value or reason of an entry, in characters: a sentence or two. Forty of them in ordinary letters fit a
+/// table column.
+pub const TEXT_LENGTH: usize = 300;
+
+/// What stands at the end of a text that was cut.
+pub const CUT: char = '…';
+
+/// Who made something happen. An open set: a newer version of this program may know more.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Actor {
     /// The signed-in person on the landing page.
     Buyer,
@@ -17,6 +26,8 @@ pub enum Actor {
     Publisher,
     /// This program, on time or by rule.
     Program,
+    /// A word of a newer version of this program.
+    Other(String),
 }
 
 /// One line of history: what happened, when, by whom, from what to what, and why.
@@ -28,7 +39,7 @@ pub struct Entry {
     pub by: Actor,
     /// What.
     pub what: Happening,
-    /// The value before, where there is one.
+    /// The value before, where there is one; at most [`TEXT_LENGTH`] characters, like the next two.
     pub from: Option<String>,
     /// The value after, where there is one.
     pub to: Option<String>,
@@ -36,13 +47,15 @@ pub struct Entry {
     pub why: Option<String>,
     /// The person whom the publisher's software named as acting. Personal data: on the record, never in the log.
     pub person: Option<String>,
+    /// What a newer version wrote into this entry.
+    pub opaque: Opaque,
 }
 
 /// The longest name of a person kept, in characters.
 pub const PERSON_LENGTH: usize = 100;
 
-/// The kinds of history entries.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The kinds of history entries. An open set: a newer version of this program may know more.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Happening {
     /// We heard of it for the first time.
     Discovered,
@@ -78,25 +91,34 @@ pub enum Happening {
     Repaired,
     /// Microsoft said something that newer knowledge had already overtaken; it was not recorded.
     OlderKnowledge,
+    /// A word of a newer version of this program.
+    Other(String),
 }
 
 impl Actor {
-    /// Every actor.
+    /// Every actor that this version knows.
     pub const ALL: [Self; 4] = [Self::Buyer, Self::Marketplace, Self::Publisher, Self::Program];
 
+    /// Reads the word.
+    pub fn parse(word: &str) -> Self {
+        let known = Self::ALL.into_iter().find(|actor| actor.as_str() == word);
+        known.unwrap_or_else(|| Self::Other(word.to_owned()))
+    }
+
     /// The word in records and answers.
-    pub fn as_str(self) -> &'static str {
+    pub fn as_str(&self) -> &str {
         match self {
             Self::Buyer => "buyer",
             Self::Marketplace => "marketplace",
             Self::Publisher => "publisher",
             Self::Program => "program",
+            Self::Other(word) => word,
         }
     }
 }
 
 impl Happening {
-    /// Every kind.
+    /// Every kind that this version knows.
     pub const ALL: [Self; 17] = [
         Self::Discovered,
         Self::StatusChanged,
@@ -117,8 +139,14 @@ impl Happening {
         Self::OlderKnowledge,
     ];
 
+    /// Reads the word.
+    pub fn parse(word: &str) -> Self {
+        let known = Self::ALL.into_iter().find(|what| what.as_str() == word);
+        known.unwrap_or_else(|| Self::Other(word.to_owned()))
+    }
+
     /// The word in records and answers.
-    pub fn as_str(self) -> &'static str {
+    pub fn as_str(&self) -> &str {
         match self {
             Self::Discovered => "discovered",
             Self::StatusChanged => "status_changed",
@@ -137,6 +165,7 @@ impl Happening {
             Self::Ordered => "ordered",
             Self::Repaired => "repaired",
             Self::OlderKnowledge => "older_knowledge",
+            Self::Other(word) => word,
         }
     }
 }
@@ -153,7 +182,7 @@ pub struct History {
 impl Entry {
     /// An entry without values and reason.
     pub fn new(by: Actor, what: Happening, at: OffsetDateTime) -> Self {
-        Self { at, by, what, from: None, to: None, why: None, person: None }
+        Self { at, by, what, from: None, to: None, why: None, person: None, opaque: Opaque::default() }
     }
 
     /// The value before and after.
@@ -172,6 +201,12 @@ impl Entry {
     #[must_use]
     pub fn because(self, why: Option<String>) -> Self {
         Self { why, ..self }
+    }
+
+    fn cut(&mut self) {
+        for text in [&mut self.from, &mut self.to, &mut self.why].into_iter().flatten() {
+            cut(text, TEXT_LENGTH);
+        }
     }
 }
 
@@ -197,8 +232,9 @@ impl History {
         }
     }
 
-    /// Adds an entry; the oldest makes room for it.
-    pub(crate) fn note(&mut self, entry: Entry) {
+    /// Adds an entry, its texts cut to [`TEXT_LENGTH`]; the oldest makes room for it.
+    pub(crate) fn note(&mut self, mut entry: Entry) {
+        entry.cut();
         self.entries.push(entry);
         while self.entries.len() > HISTORY_LENGTH {
             self.entries.remove(0);
@@ -208,11 +244,19 @@ impl History {
 
     /// Adds an entry, unless the newest already says the same: a source that lags repeats itself. Answers whether it
     /// was added.
-    pub(crate) fn note_once(&mut self, entry: Entry) -> bool {
+    pub(crate) fn note_once(&mut self, mut entry: Entry) -> bool {
+        entry.cut();
         let said = self.entries.last().is_some_and(|last| last.what == entry.what && last.to == entry.to);
         if !said {
             self.note(entry);
         }
         !said
+    }
+}
+
+/// Cuts a text to at most `length` characters, the last of them [`CUT`].
+pub(crate) fn cut(text: &mut String, length: usize) {
+    if text.chars().count() > length {
+        *text = text.chars().take(length - 1).chain([CUT]).collect();
     }
 }

@@ -22,6 +22,7 @@ pub mod log;
 pub mod marketplace;
 pub mod mishap;
 pub mod notice;
+pub mod opaque;
 pub mod outbound;
 pub mod pages;
 pub mod person;

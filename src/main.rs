@@ -83,7 +83,7 @@ async fn main() -> ExitCode {
     let ended = match arguments.command {
         Command::Serve => {
             log::start(filter);
-            run_serve(&environment).await
+            Box::pin(run_serve(&environment)).await
         }
         Command::Doctor(options) => return run_doctor(&options, &environment).await,
         Command::Dev(options) => {

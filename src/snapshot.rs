@@ -86,6 +86,10 @@ pub enum Status {
 }
 
 impl Status {
+    /// Every status that this version knows.
+    pub const ALL: [Self; 5] =
+        [Self::NotStarted, Self::PendingFulfillmentStart, Self::Subscribed, Self::Suspended, Self::Unsubscribed];
+
     /// Reads Microsoft's word. The documents pad some with spaces.
     pub fn parse(word: &str) -> Self {
         match word.trim() {

@@ -13,6 +13,7 @@ use crate::error::{Code, Fault};
 use crate::subscription::{Subscription, SubscriptionId};
 
 use memory::Memory;
+use record::Row;
 use shaken::Shaken;
 
 /// The largest page that [`Store::page`] and [`Store::due`] return: bounds the memory of one call.
@@ -61,13 +62,24 @@ pub struct Stored {
     pub etag: Etag,
 }
 
-/// One page of records.
-#[derive(Clone, Debug)]
+/// One page of records. A record that cannot be read is on it and hides none of the others.
+#[derive(Clone, Debug, Default)]
 pub struct Page {
-    /// The records, in the order of their ids.
+    /// The records that can be read.
     pub subscriptions: Vec<Subscription>,
+    /// Those that cannot, at most [`PAGE_LIMIT`]. The log tells of each, with the reason.
+    pub unreadable: Vec<Unreadable>,
     /// Where the next page begins; `None` on the last.
     pub next: Option<SubscriptionId>,
+}
+
+/// A record that cannot be read. Nobody touches it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unreadable {
+    /// Whose it is.
+    pub id: SubscriptionId,
+    /// Why.
+    pub error: StoreError,
 }
 
 /// Why the store did not do it.
@@ -77,8 +89,31 @@ pub enum StoreError {
     Conflict,
     /// The store could not be reached, or failed. A save may have been done all the same.
     Unavailable(String),
-    /// The record does not fit the store, or what is stored cannot be read: a fault of this program.
+    /// What is to be saved does not fit the store: a fault of this program.
     Unfit(String),
+    /// The record has a form that only a newer version of this program reads.
+    Newer(String),
+    /// What is stored is not what any version of this program wrote.
+    Unreadable(String),
+}
+
+impl Page {
+    /// The subscription of a row. One that cannot be read is told of in the log and set aside on this page.
+    pub(crate) fn read(&mut self, id: SubscriptionId, row: &Row) -> Option<Subscription> {
+        record::decode(&id, row).map_err(|error| self.set_aside(id, error)).ok()
+    }
+
+    /// Whether there is no record at all.
+    pub fn is_empty(&self) -> bool {
+        self.subscriptions.is_empty() && self.unreadable.is_empty()
+    }
+
+    pub(crate) fn set_aside(&mut self, id: SubscriptionId, error: StoreError) {
+        if self.unreadable.len() < PAGE_LIMIT {
+            tracing::error!(subscription_id = %id, %error, "a record is left aside");
+            self.unreadable.push(Unreadable { id, error });
+        }
+    }
 }
 
 impl Store {
@@ -104,10 +139,14 @@ impl Store {
         }
     }
 
-    /// At most [`PAGE_LIMIT`] subscriptions with a duty that is due, the longest overdue first.
-    pub async fn due(&self, now: OffsetDateTime) -> Result<Vec<Subscription>, StoreError> {
+    /// At most [`PAGE_LIMIT`] subscriptions with a duty that is due, the longest overdue first; what is left waits for the
+    /// next call, and `next` is not set.
+    ///
+    /// A record in which only a newer version sees something due takes no room, nor does one that cannot be read: neither
+    /// goes away while this version runs, and a page full of them would hide what is behind it for ever.
+    pub async fn due(&self, now: OffsetDateTime) -> Result<Page, StoreError> {
         match self {
-            Self::Memory(memory) => memory.due(now),
+            Self::Memory(memory) => Ok(memory.due(now)),
             Self::Azure(tables) => tables.due(now).await,
             Self::Shaken(shaken) => shaken.due(now).await,
         }
@@ -145,10 +184,10 @@ impl Store {
         }
     }
 
-    /// A page of all records that come after `after`, at most [`PAGE_LIMIT`].
+    /// A page of all records that come after `after`, at most [`PAGE_LIMIT`], in the order of their ids.
     pub async fn page(&self, after: Option<&SubscriptionId>) -> Result<Page, StoreError> {
         match self {
-            Self::Memory(memory) => memory.page(after),
+            Self::Memory(memory) => Ok(memory.page(after)),
             Self::Azure(tables) => tables.page(after).await,
             Self::Shaken(shaken) => shaken.page(after).await,
         }
@@ -160,7 +199,8 @@ impl fmt::Display for StoreError {
         match self {
             Self::Conflict => f.write_str("the record was changed by somebody else"),
             Self::Unavailable(why) => write!(f, "the store is not available: {why}"),
-            Self::Unfit(why) => write!(f, "the record and the store do not fit: {why}"),
+            Self::Unfit(why) => write!(f, "the record does not fit the store: {why}"),
+            Self::Newer(why) | Self::Unreadable(why) => f.write_str(why),
         }
     }
 }
@@ -173,6 +213,8 @@ impl From<StoreError> for Fault {
             StoreError::Conflict => Code::Contended,
             StoreError::Unavailable(_) => Code::StoreUnavailable,
             StoreError::Unfit(_) => return Self::new(Code::Internal, error.to_string()),
+            StoreError::Newer(_) => return Self::new(Code::RecordNewer, error.to_string()),
+            StoreError::Unreadable(_) => return Self::new(Code::RecordUnreadable, error.to_string()),
         };
         Self::passing(code, error.to_string())
     }

@@ -6,9 +6,10 @@ mod notices;
 
 use time::{Duration, OffsetDateTime};
 
-use crate::duty::{ACCEPTED_PATIENCE, DUTIES, Duty, DutyId, Kind, Task, Wanted};
-pub use crate::event::{Answered, Applied, Event, Notice, Refusal};
+use crate::duty::{ACCEPTED_PATIENCE, DUTIES, Duty, DutyId, Kind, Task, UnknownDuty, Wanted};
+pub use crate::event::{Answered, Applied, Decision, Event, Notice, Refusal};
 use crate::history::{Actor, Entry, Happening, History};
+use crate::opaque::Opaque;
 pub use crate::snapshot::{OperationId, Party, Snapshot, Status, SubscriptionId, Term, Terms};
 
 /// When a buyer who waits for the activation is told that it takes longer than usual. The documents say "a few minutes".
@@ -59,14 +60,18 @@ pub struct Subscription {
     pub confirmed_at: Option<OffsetDateTime>,
     /// When we first knew it to be active.
     pub activated_at: Option<OffsetDateTime>,
-    /// What must still become true, at most [`DUTIES`].
+    /// What must still become true, with the next at most [`DUTIES`].
     pub duties: Vec<Duty>,
+    /// What only a newer version of this program can make true.
+    pub unknown_duties: Vec<UnknownDuty>,
     /// The operations that webhooks told of, oldest first, at most [`ANSWERED`].
     pub answered: Vec<Answered>,
     /// What happened.
     pub history: History,
     /// When the record was made.
     pub created_at: OffsetDateTime,
+    /// What a newer version wrote into the record, beside what it wrote into duties, answers and history.
+    pub opaque: Opaque,
 }
 
 impl Subscription {
@@ -81,9 +86,11 @@ impl Subscription {
             confirmed_at: None,
             activated_at: active.then_some(now),
             duties: Vec::new(),
+            unknown_duties: Vec::new(),
             answered: Vec::new(),
             history: History::default(),
             created_at: now,
+            opaque: Opaque::default(),
         };
         new.history.note(Entry::new(by, Happening::Discovered, now).changing(None, to));
         new
@@ -95,9 +102,25 @@ impl Subscription {
         self.duties.iter().find(|duty| duty.task.id() == id)
     }
 
-    /// When the next duty falls due; `None` where nothing is owed, or only what has failed.
+    /// Whether a duty of this name is owed that only a newer version understands: nobody else takes one on beside it.
+    pub fn owes_unknown(&self, id: &DutyId) -> bool {
+        let id = id.to_string();
+        self.unknown_duties.iter().any(|duty| duty.id() == id)
+    }
+
+    /// Whether no further duty has room.
+    fn is_full(&self) -> bool {
+        self.duties.len() + self.unknown_duties.len() >= DUTIES
+    }
+
+    /// When the next duty falls due; `None` where nothing is owed, or only what has failed or is not understood.
     pub fn due(&self) -> Option<OffsetDateTime> {
         self.duties.iter().filter_map(Duty::due).min()
+    }
+
+    /// Whether a duty is due.
+    pub fn is_due(&self, now: OffsetDateTime) -> bool {
+        self.due().is_some_and(|due| due <= now)
     }
 
     /// Whether Activate must be sent now: it was never accepted, or so long ago that it may have been forgotten.
@@ -117,6 +140,11 @@ impl Subscription {
             (Status::Suspended, _) => Stage::Suspended,
             (Status::Unsubscribed, _) => Stage::Cancelled,
             (Status::Other(_), _) => Stage::Unknown,
+            (Status::NotStarted | Status::PendingFulfillmentStart, None)
+                if self.owes_unknown(&Kind::Activate.into()) =>
+            {
+                Stage::Activating
+            }
             (Status::NotStarted | Status::PendingFulfillmentStart, None) => Stage::Unconfirmed,
             (Status::NotStarted | Status::PendingFulfillmentStart, Some(duty)) => match duty.failed_at {
                 Some(_) => Stage::Delayed { failed: true },
@@ -199,7 +227,10 @@ impl Subscription {
                 None => Applied::Unchanged,
             };
         }
-        if self.duties.len() >= DUTIES {
+        if self.owes_unknown(&Kind::Activate.into()) {
+            return Applied::Unchanged;
+        }
+        if self.is_full() {
             return Applied::Refused(Refusal::TooMuchOwed);
         }
         self.confirmed_at = Some(now);
@@ -219,10 +250,10 @@ impl Subscription {
             Status::Suspended if kind == Kind::Change => Some(Refusal::Suspended),
             Status::NotStarted | Status::PendingFulfillmentStart if kind == Kind::Change => Some(Refusal::NotActive),
             Status::Other(_) => Some(Refusal::UnknownStatus),
-            _ if self.duty(kind).is_some() => Some(Refusal::Busy),
+            _ if self.duty(kind).is_some() || self.owes_unknown(&kind.into()) => Some(Refusal::Busy),
             _ if wanted.is_met_by(&self.known.terms()) => Some(Refusal::AsOrdered),
             _ if !allowed => Some(Refusal::NotAllowed),
-            _ if self.duties.len() >= DUTIES => Some(Refusal::TooMuchOwed),
+            _ if self.is_full() => Some(Refusal::TooMuchOwed),
             _ => None,
         };
         if let Some(refusal) = refusal {

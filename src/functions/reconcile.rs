@@ -132,6 +132,10 @@ impl Run<'_> {
         let ours: Vec<_> =
             page.subscriptions.iter().filter(|record| self.app.settings.serves(&record.known.offer_id)).collect();
         self.report.records += ours.len();
+        self.report.unknown_duties += ours.iter().map(|record| record.unknown_duties.len()).sum::<usize>();
+        for record in &page.unreadable {
+            self.report.broken.note(record.id.clone());
+        }
         for record in &ours {
             self.announce(record);
         }

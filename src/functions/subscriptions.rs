@@ -125,11 +125,11 @@ async fn perform(app: &App, request: &Request) -> Result<Answer, Stop> {
         }
         Call::Retry => {
             input::nothing(request)?;
-            orders::retry(app, &id, duty_id(&id, duty)?, input::person(request)?).await
+            orders::retry(app, &id, duty_id(app, &id, duty).await?, input::person(request)?).await
         }
         Call::End => {
             let (why, person) = (input::reason(request)?, input::person(request)?);
-            orders::end(app, &id, duty_id(&id, duty)?, why, person).await.map(Answer::from)
+            orders::end(app, &id, duty_id(app, &id, duty).await?, why, person).await.map(Answer::from)
         }
     }
 }
@@ -161,16 +161,29 @@ impl Route {
 }
 
 /// The duty that a segment of the path names. Some clients encode its colon.
-fn duty_id(id: &SubscriptionId, segment: &str) -> Result<DutyId, Fault> {
+///
+/// # Errors
+///
+/// [`Code::RecordNewer`] for a duty that is owed and not understood: whether it may end, or be tried, is not known here.
+async fn duty_id(app: &App, id: &SubscriptionId, segment: &str) -> Result<DutyId, Fault> {
     let plain = segment.replace("%3A", ":").replace("%3a", ":");
+    let owed = app.subscription(id).await?.unknown_duties;
+    if owed.iter().any(|duty| duty.id() == plain) {
+        return Err(Fault::new(
+            Code::RecordNewer,
+            format!("{id} owes the duty {plain}, which this version does not know"),
+        ));
+    }
     DutyId::parse(&plain).ok_or_else(|| arrival::refused(id, Refusal::NoSuchDuty))
 }
 
 async fn list(app: &App, filter: &Filter) -> Result<Reply, Stop> {
     let (mut found, mut next): (Vec<Subscription>, _) = (Vec::new(), filter.after.clone());
+    let mut unreadable = Vec::new();
     for _ in 0..FILTERED_PAGES {
         let page = app.store.page(next.as_ref()).await?;
         next = page.next;
+        unreadable.extend(page.unreadable);
         let mut fitting = page.subscriptions.into_iter().filter(|subscription| filter.fits(subscription));
         found.extend(fitting.by_ref().take(PAGE_LIMIT - found.len()));
         let left_over = fitting.next().is_some();
@@ -182,8 +195,11 @@ async fn list(app: &App, filter: &Filter) -> Result<Reply, Stop> {
         }
     }
     let subscriptions: Vec<Value> = found.iter().map(shown::subscription).collect();
+    // Whether it would pass a filter cannot be told, so it always does; what is behind the page is on the next one.
+    unreadable.retain(|record| next.as_ref().is_none_or(|next| record.id <= *next));
+    let unreadable: Vec<Value> = unreadable.iter().map(shown::unreadable).collect();
     let next = next.map(|id| filter.link(&id));
-    Ok(answer(&json!({ "subscriptions": subscriptions, "next": next })))
+    Ok(answer(&json!({ "subscriptions": subscriptions, "unreadable": unreadable, "next": next })))
 }
 
 async fn plans(app: &App, id: &SubscriptionId) -> Result<Reply, Stop> {

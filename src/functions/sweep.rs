@@ -7,16 +7,16 @@ use crate::app::App;
 use crate::error::Fault;
 
 /// Rings for what is due, the longest overdue first, one page of the store at a time: what does not fit waits for the
-/// next sweep.
+/// next sweep. A record that cannot be read is told of and left alone.
 pub async fn run(app: &App, now: OffsetDateTime) -> Result<(), Fault> {
     let due = app.store.due(now).await?;
     let mut rung = 0_usize;
-    for subscription in &due {
+    for subscription in &due.subscriptions {
         for duty in subscription.duties.iter().filter(|duty| duty.is_due(now)) {
             app.ring(duty.task.id().kind.queue(), &subscription.id, Duration::ZERO).await;
             rung += 1;
         }
     }
-    tracing::info!(subscriptions = due.len(), rung, "swept");
+    tracing::info!(subscriptions = due.subscriptions.len(), rung, unreadable = due.unreadable.len(), "swept");
     Ok(())
 }

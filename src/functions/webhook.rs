@@ -17,7 +17,7 @@ use crate::marketplace::notification::Notification;
 use crate::marketplace::{Action, CallError, CallErrorKind, Operation};
 use crate::notice;
 use crate::store::{Etag, Stored};
-use crate::subscription::{Applied, Event, Notice, OperationId, Snapshot, Subscription, SubscriptionId};
+use crate::subscription::{Applied, Decision, Event, Notice, OperationId, Snapshot, Subscription, SubscriptionId};
 use crate::web::{Reply, Request};
 
 /// What Microsoft's ten seconds leave for all of it, once the way here and back is taken off.
@@ -172,19 +172,24 @@ fn conclude(
     Ok(Some(Outcome { subscription, etag, told, rings, is_news, answer }))
 }
 
-/// What Microsoft hears. An answer once given stands: a repeated notification gets the same.
+/// What Microsoft hears. An answer once given stands: a repeated notification gets the same. One that only a newer version
+/// understands is that version's to repeat.
 fn answer(subscription: &Subscription, notice: &Notice, must_wait: bool, rings: &[Queue]) -> Result<Answer, Fault> {
     let id: &SubscriptionId = &subscription.id;
-    let verdict = notice.operation.as_ref().and_then(|operation| subscription.answer_to(operation)?.verdict);
-    if verdict.is_none() && must_wait {
-        let why = format!("a change of {id} that policy might refuse cannot be examined yet");
-        return Err(Fault::passing(Code::MarketplaceUnavailable, why));
-    }
-    let reply = match verdict {
-        Some(Verdict::Failure) => {
+    let answered = notice.operation.as_ref().and_then(|operation| subscription.answer_to(operation));
+    let reply = match answered.map(|answered| &answered.decision) {
+        Some(Decision::Given(Verdict::Failure)) => {
             Reply::json(400, &serde_json::json!({ "code": "refused", "message": "The publisher refuses this change." }))
         }
-        Some(Verdict::Success) | None => accepted(),
+        Some(Decision::Other(word)) => {
+            let why = format!("a newer version answered an operation of {id} with the word {word}");
+            return Err(Fault::passing(Code::RecordNewer, why));
+        }
+        Some(Decision::NotAsked) | None if must_wait => {
+            let why = format!("a change of {id} that policy might refuse cannot be examined yet");
+            return Err(Fault::passing(Code::MarketplaceUnavailable, why));
+        }
+        Some(Decision::Given(Verdict::Success) | Decision::NotAsked) | None => accepted(),
     };
     Ok(Answer::and_discharge(reply, id, rings))
 }

@@ -20,6 +20,10 @@ use crate::subscription::{Party, Snapshot, Status, SubscriptionId, Term};
 /// and the record shares it with the history.
 pub const REST_LENGTH: usize = 4_000;
 
+/// The longest identifier of an offer or a plan, and the longest word for a status, in characters. Partner Center allows
+/// 50; a longer one cannot be cut, because rules compare it.
+pub const ID_LENGTH: usize = 200;
+
 /// An answer that cannot be read: the path of the field that is missing or wrong, such as `subscriptions[3].planId`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unreadable {
@@ -279,7 +283,8 @@ impl TermBody {
 }
 
 fn required(value: Option<String>, field: &str) -> Result<String, Unreadable> {
-    value.ok_or_else(|| Unreadable::at(field))
+    let sound = |value: &String| value.chars().count() <= ID_LENGTH && !value.chars().any(char::is_control);
+    value.filter(sound).ok_or_else(|| Unreadable::at(field))
 }
 
 /// Keeps what was not understood of an inner object, where there is anything.

@@ -36,7 +36,7 @@ pub(super) fn message(code: Code) -> &'static str {
         | Code::AsOrdered => "fault-bad-request",
         Code::UnknownFunction => "fault-unknown-page",
         Code::WrongMethod => "fault-wrong-method",
-        Code::VaultUnavailable | Code::Internal => "fault-internal",
+        Code::RecordNewer | Code::RecordUnreadable | Code::VaultUnavailable | Code::Internal => "fault-internal",
     }
 }
 

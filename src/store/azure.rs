@@ -150,12 +150,13 @@ impl Tables {
 
     /// Azure finds what is due, in the order of ids. Which is overdue longest is known at the end of the search, so the
     /// search goes through all of it, within [`SEARCH_PATIENCE`], and holds no more than a page.
-    pub(super) async fn due(&self, now: OffsetDateTime) -> Result<Vec<Subscription>, StoreError> {
+    pub(super) async fn due(&self, now: OffsetDateTime) -> Result<Page, StoreError> {
         let filter = format!("RowKey eq '{RECORD}' and due le '{}'", due_text(now));
+        let mut page = Page::default();
         let mut longest: BTreeMap<(String, SubscriptionId), Subscription> = BTreeMap::new();
         self.search(&filter, |mut read| {
             let due = read.due.take().unwrap_or_default();
-            if let Some(subscription) = read.readable() {
+            if let Some(subscription) = read.onto(&mut page).filter(|subscription| subscription.is_due(now)) {
                 longest.insert((due, subscription.id.clone()), subscription);
             }
             if longest.len() > PAGE_LIMIT {
@@ -164,7 +165,8 @@ impl Tables {
             true
         })
         .await?;
-        Ok(longest.into_values().collect())
+        page.subscriptions = longest.into_values().collect();
+        Ok(page)
     }
 
     pub(super) async fn page(&self, after: Option<&SubscriptionId>) -> Result<Page, StoreError> {
@@ -178,7 +180,12 @@ impl Tables {
         let more = found.len() > PAGE_LIMIT;
         found.truncate(PAGE_LIMIT);
         let next = found.last().filter(|_| more).and_then(|last| SubscriptionId::parse(&last.partition));
-        Ok(Page { subscriptions: found.into_iter().filter_map(Read::readable).collect(), next })
+        let mut page = Page { next, ..Page::default() };
+        for read in found {
+            let subscription = read.onto(&mut page);
+            page.subscriptions.extend(subscription);
+        }
+        Ok(page)
     }
 
     pub(super) async fn kept(&self, name: Kept) -> Result<Option<String>, StoreError> {
@@ -214,21 +221,22 @@ impl Read {
     fn into_row(self) -> Result<Row, StoreError> {
         let Self { partition, record, history, .. } = self;
         let (Some(record), Some(history)) = (record, history) else {
-            return Err(StoreError::Unfit(format!("the entity of {partition} lacks its column record or history")));
+            let why = format!("the entity of {partition} lacks its column record or history");
+            return Err(StoreError::Unreadable(why));
         };
         Ok(Row { record, history, status: self.status.unwrap_or_default(), due: None })
     }
 
-    /// The record; `None` where it cannot be read. It hides none of the others, and the log tells of it.
-    fn readable(self) -> Option<Subscription> {
+    /// The record; `None` where it cannot be read, which `page` and the log then tell.
+    fn onto(self, page: &mut Page) -> Option<Subscription> {
         let Some(id) = SubscriptionId::parse(&self.partition) else {
             tracing::error!("an entity of the table is left aside: its partition key is not a subscription's id");
             return None;
         };
-        match self.into_row().and_then(|row| record::decode(&id, &row)) {
-            Ok(subscription) => Some(subscription),
+        match self.into_row() {
+            Ok(row) => page.read(id, &row),
             Err(error) => {
-                tracing::error!(subscription_id = %id, %error, "a record is left aside");
+                page.set_aside(id, error);
                 None
             }
         }

@@ -32,6 +32,18 @@ impl Memory {
         self.rows().remove(id);
     }
 
+    /// Puts a row in the place of whatever was there, as another version of this program may have written it.
+    pub fn put(&self, id: &SubscriptionId, row: Row) {
+        let mut rows = self.rows();
+        let version = rows.get(id).map(|stored| stored.version).unwrap_or_default() + 1;
+        rows.insert(id.clone(), Versioned { row, version });
+    }
+
+    /// A row as it is stored.
+    pub fn row(&self, id: &SubscriptionId) -> Option<Row> {
+        self.rows().get(id).map(|stored| stored.row.clone())
+    }
+
     pub(super) fn load(&self, id: &SubscriptionId) -> Result<Option<Stored>, StoreError> {
         let found = self.rows().get(id).cloned();
         found
@@ -61,30 +73,33 @@ impl Memory {
         Ok(version)
     }
 
-    pub(super) fn due(&self, now: OffsetDateTime) -> Result<Vec<Subscription>, StoreError> {
-        let mut due: Vec<_> = self
-            .rows()
-            .iter()
-            .filter_map(|(id, stored)| stored.row.due.filter(|due| *due <= now).map(|due| (due, id.clone())))
-            .collect();
-        due.sort();
-        due.truncate(PAGE_LIMIT);
+    pub(super) fn due(&self, now: OffsetDateTime) -> Page {
         let rows = self.rows();
-        due.iter().filter_map(|(_, id)| rows.get(id).map(|stored| record::decode(id, &stored.row))).collect()
+        let due = rows.iter().filter_map(|(id, stored)| Some((stored.row.due.filter(|due| *due <= now)?, id)));
+        let mut due: Vec<_> = due.collect();
+        due.sort();
+        let mut page = Page::default();
+        for (_, id) in due {
+            let subscription = rows.get(id).and_then(|stored| page.read(id.clone(), &stored.row));
+            page.subscriptions.extend(subscription.filter(|subscription| subscription.is_due(now)));
+            if page.subscriptions.len() == PAGE_LIMIT {
+                break;
+            }
+        }
+        page
     }
 
-    pub(super) fn page(&self, after: Option<&SubscriptionId>) -> Result<Page, StoreError> {
+    pub(super) fn page(&self, after: Option<&SubscriptionId>) -> Page {
         let rows = self.rows();
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
-        let page: Vec<_> = rows.range::<SubscriptionId, _>((from, Bound::Unbounded)).take(PAGE_LIMIT + 1).collect();
-        let more = page.len() > PAGE_LIMIT;
-        let subscriptions: Vec<Subscription> = page
-            .iter()
-            .take(PAGE_LIMIT)
-            .map(|(id, stored)| record::decode(id, &stored.row))
-            .collect::<Result<_, _>>()?;
-        let next = subscriptions.last().filter(|_| more).map(|last| last.id.clone());
-        Ok(Page { subscriptions, next })
+        let found: Vec<_> = rows.range::<SubscriptionId, _>((from, Bound::Unbounded)).take(PAGE_LIMIT + 1).collect();
+        let mut page = Page::default();
+        for (id, stored) in found.iter().take(PAGE_LIMIT) {
+            let subscription = page.read((*id).clone(), &stored.row);
+            page.subscriptions.extend(subscription);
+        }
+        page.next = (found.len() > PAGE_LIMIT).then(|| found[PAGE_LIMIT - 1].0.clone());
+        page
     }
 
     pub(super) fn kept(&self, name: Kept) -> Option<String> {

@@ -1,23 +1,43 @@
 //! The stored form of a subscription: JSON in a few columns, with a version, and a budget for each column.
+//!
+//! A newer version of this program may have written more than this one knows. Fields, words and duties that are not
+//! understood are carried along and written again (`beyond.rs`). `docs/ARCHITECTURE.md` says under "Upgrade and rollback"
+//! what a version may change.
 
+mod beyond;
 mod duty;
+mod fit;
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use time::OffsetDateTime;
 
-use self::duty::{AnsweredForm, DutyForm};
+use self::duty::Owed;
 use super::StoreError;
-use crate::history::{Actor, Entry, HISTORY_LENGTH, Happening, History};
+use crate::history::{Actor, Entry, Happening, History};
 use crate::subscription::{Party, Snapshot, Status, Subscription, SubscriptionId, Term};
 
-/// The version of the form that this program writes.
+/// The form that this program writes. It grows only where a reader of the form before would misread the new one; a field,
+/// a word or a kind of duty more is no new form.
 pub const VERSION: u32 = 1;
 
-/// The most characters in one column. A string property of a table entity holds 64 KiB of UTF-16, 32,768 characters;
-/// the rest is room for characters that take two units.
+/// The newest form that this program reads. It grows one release before [`VERSION`] does, so that whoever goes back by
+/// one release can read everything.
+pub const READABLE: u32 = 1;
+
+const _: () = assert!(VERSION <= READABLE, "what is written must be readable");
+
+/// The most in one column, in UTF-16 units. A string property of a table entity holds 64 KiB of UTF-16, 32,768 units; the
+/// rest is a margin.
 pub const COLUMN_BUDGET: usize = 30_000;
 
-/// One stored subscription.
+/// How much of the column of the record, in UTF-16 units, a later version may fill with fields that this one does not
+/// know: so much is left when all that this one writes is as long as it can be. What is not understood is never cut.
+pub const OPAQUE_ROOM: usize = 5_000;
+
+/// One stored subscription. A store keeps columns that it does not find here, because a newer version may have added
+/// them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
     /// All but the history.
@@ -26,48 +46,85 @@ pub struct Row {
     pub history: String,
     /// Microsoft's word, for filters.
     pub status: String,
-    /// When the next duty falls due, for the sweep.
+    /// When the next duty falls due, for the sweep: any duty, also one that only a newer version understands. That
+    /// version finds it so as soon as it is back, and [`super::Store::due`] leaves it aside until then.
     pub due: Option<OffsetDateTime>,
 }
 
-/// Writes a record.
+/// Writes a record, each column within [`COLUMN_BUDGET`] whatever Microsoft sent: what does not fit is left out in the
+/// order that `fit.rs` gives, and the record says so.
+///
+/// # Errors
+///
+/// [`StoreError::Unfit`] where only what a newer version wrote is left to be left out, or a time has no written form.
 pub fn encode(subscription: &Subscription) -> Result<Row, StoreError> {
-    let history: Vec<EntryForm> = subscription.history.entries.iter().map(EntryForm::from).collect();
+    let entries = subscription.history.entries.iter().map(written_entry).collect::<Result<_, _>>()?;
+    let (history, left_out) = fit::history(entries);
+    let mut form = RecordForm::from(subscription);
+    form.history_dropped = form.history_dropped.saturating_add(left_out);
+    let mut record = tree(&form)?;
+    beyond::restore(&mut record, &subscription.opaque);
+    record["duties"] = duty::written_all(subscription)?.into();
+    if !subscription.answered.is_empty() {
+        let answered = subscription.answered.iter().map(duty::written_answered).collect::<Result<Vec<_>, _>>()?;
+        record["answered"] = answered.into();
+    }
     Ok(Row {
-        record: column("record", &RecordForm::from(subscription))?,
-        history: column("history", &history)?,
+        record: fit::record(record)?,
+        history,
         status: subscription.known.status.as_str().to_owned(),
-        due: subscription.due(),
+        due: due(subscription),
     })
 }
 
 /// Reads a record.
+///
+/// # Errors
+///
+/// [`StoreError::Newer`] for a form that this program cannot read, [`StoreError::Unreadable`] for a record that is not
+/// what any version wrote.
 pub fn decode(id: &SubscriptionId, row: &Row) -> Result<Subscription, StoreError> {
-    let record: RecordForm = parse("record", id, &row.record)?;
-    let history: Vec<EntryForm> = parse("history", id, &row.history)?;
-    if record.v > VERSION {
-        return Err(StoreError::Unfit(format!("record {id} has version {}, newer than this program", record.v)));
+    let unreadable = |at: String| StoreError::Unreadable(format!("the record of {id} cannot be read at {at}"));
+    let record: Map<String, Value> = column("record", &row.record).map_err(unreadable)?;
+    match record.get("v").and_then(Value::as_u64) {
+        Some(v) if v > u64::from(READABLE) => {
+            let why = format!("the record of {id} has the form {v}, and this version reads forms up to {READABLE}");
+            return Err(StoreError::Newer(why));
+        }
+        Some(1..) => {}
+        _ => return Err(unreadable("record.v".to_owned())),
     }
-    Ok(Subscription {
-        id: id.clone(),
-        known: record.known.into(),
-        read_at: record.read_at,
-        confirmed_at: record.confirmed_at,
-        activated_at: record.activated_at,
-        duties: record.duties.into_iter().map(DutyForm::read).collect::<Result<_, _>>()?,
-        answered: record.answered.into_iter().map(AnsweredForm::read).collect::<Result<_, _>>()?,
-        history: History {
-            entries: history.into_iter().take(HISTORY_LENGTH).map(EntryForm::read).collect::<Result<_, _>>()?,
-            dropped: record.history_dropped,
-        },
-        created_at: record.created_at,
-    })
+    let history: Vec<Value> = column("history", &row.history).map_err(unreadable)?;
+    read(id, record, history).map_err(unreadable)
 }
 
-fn column(name: &str, form: &impl Serialize) -> Result<String, StoreError> {
-    let text = serde_json::to_string(form).map_err(|error| StoreError::Unfit(format!("column {name}: {error}")))?;
-    check_text(name, &text)?;
-    Ok(text)
+fn read(id: &SubscriptionId, mut record: Map<String, Value>, history: Vec<Value>) -> Result<Subscription, String> {
+    let duties = record.remove("duties").ok_or("record.duties")?;
+    let answered = record.remove("answered").unwrap_or_else(|| Vec::<Value>::new().into());
+    let record = Value::Object(record);
+    let form: RecordForm = read_form("record", &record)?;
+    let opaque = beyond::of(&record, &form);
+    let owed = read_list("record.duties", duties, duty::read)?;
+    let mut subscription = Subscription {
+        id: id.clone(),
+        known: form.known.into(),
+        read_at: form.read_at,
+        confirmed_at: form.confirmed_at,
+        activated_at: form.activated_at,
+        duties: Vec::with_capacity(owed.len()),
+        unknown_duties: Vec::new(),
+        answered: read_list("record.answered", answered, duty::read_answered)?,
+        history: History { entries: read_list("history", history.into(), read_entry)?, dropped: form.history_dropped },
+        created_at: form.created_at,
+        opaque,
+    };
+    for owed in owed {
+        match owed {
+            Owed::Known(duty) => subscription.duties.push(duty),
+            Owed::Unknown(duty) => subscription.unknown_duties.push(duty),
+        }
+    }
+    Ok(subscription)
 }
 
 /// Whether a text fits into a column.
@@ -79,12 +136,34 @@ pub(super) fn check_text(name: &str, text: &str) -> Result<(), StoreError> {
     Ok(())
 }
 
-fn parse<'a, T: Deserialize<'a>>(name: &str, id: &SubscriptionId, text: &'a str) -> Result<T, StoreError> {
-    let mut json = serde_json::Deserializer::from_str(text);
-    serde_path_to_error::deserialize(&mut json)
-        .map_err(|error| StoreError::Unfit(format!("column {name} of {id} at {}: not readable", error.path())))
+/// When the next duty falls due for whoever understands it.
+fn due(subscription: &Subscription) -> Option<OffsetDateTime> {
+    let unknown = subscription.unknown_duties.iter().filter(|duty| duty.failed_at.is_none());
+    unknown.map(|duty| duty.not_before).chain(subscription.due()).min()
 }
 
+fn tree(form: &impl Serialize) -> Result<Value, StoreError> {
+    serde_json::to_value(form).map_err(|error| StoreError::Unfit(format!("the record cannot be written: {error}")))
+}
+
+/// The content of a column; where it is not JSON of its kind, the place and never the value.
+fn column<T: DeserializeOwned>(name: &str, text: &str) -> Result<T, String> {
+    serde_json::from_str(text).map_err(|error| format!("{name}, line {}, column {}", error.line(), error.column()))
+}
+
+/// Reads a form; where it cannot be read, the path of the field below `at`.
+fn read_form<T: DeserializeOwned>(at: &str, stored: &Value) -> Result<T, String> {
+    serde_path_to_error::deserialize(stored).map_err(|error| format!("{at}.{}", error.path()))
+}
+
+fn read_list<T>(at: &str, stored: Value, one: impl Fn(&str, &Value) -> Result<T, String>) -> Result<Vec<T>, String> {
+    let Value::Array(stored) = stored else {
+        return Err(at.to_owned());
+    };
+    stored.iter().enumerate().map(|(index, stored)| one(&format!("{at}[{index}]"), stored)).collect()
+}
+
+/// All but the lists of duties and answers, which stand beside it.
 #[derive(Serialize, Deserialize)]
 struct RecordForm {
     v: u32,
@@ -95,9 +174,6 @@ struct RecordForm {
     confirmed_at: Option<OffsetDateTime>,
     #[serde(with = "time::serde::rfc3339::option", default, skip_serializing_if = "Option::is_none")]
     activated_at: Option<OffsetDateTime>,
-    duties: Vec<DutyForm>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    answered: Vec<AnsweredForm>,
     #[serde(default)]
     history_dropped: u32,
     #[serde(with = "time::serde::rfc3339")]
@@ -173,8 +249,6 @@ impl From<&Subscription> for RecordForm {
             read_at: subscription.read_at,
             confirmed_at: subscription.confirmed_at,
             activated_at: subscription.activated_at,
-            duties: subscription.duties.iter().map(DutyForm::from).collect(),
-            answered: subscription.answered.iter().map(AnsweredForm::from).collect(),
             history_dropped: subscription.history.dropped,
             created_at: subscription.created_at,
         }
@@ -248,19 +322,23 @@ impl From<&Entry> for EntryForm {
     }
 }
 
-impl EntryForm {
-    fn read(self) -> Result<Entry, StoreError> {
-        let by = Actor::ALL.into_iter().find(|actor| actor.as_str() == self.by);
-        let what = Happening::ALL.into_iter().find(|what| what.as_str() == self.what);
-        let unknown = |word: &str| StoreError::Unfit(format!("history holds the unknown word {word}"));
-        Ok(Entry {
-            at: self.at,
-            by: by.ok_or_else(|| unknown(&self.by))?,
-            what: what.ok_or_else(|| unknown(&self.what))?,
-            from: self.from,
-            to: self.to,
-            why: self.why,
-            person: self.person,
-        })
-    }
+fn written_entry(entry: &Entry) -> Result<Value, StoreError> {
+    let mut written = tree(&EntryForm::from(entry))?;
+    beyond::restore(&mut written, &entry.opaque);
+    Ok(written)
+}
+
+fn read_entry(at: &str, stored: &Value) -> Result<Entry, String> {
+    let form: EntryForm = read_form(at, stored)?;
+    let opaque = beyond::of(stored, &form);
+    Ok(Entry {
+        at: form.at,
+        by: Actor::parse(&form.by),
+        what: Happening::parse(&form.what),
+        from: form.from,
+        to: form.to,
+        why: form.why,
+        person: form.person,
+        opaque,
+    })
 }

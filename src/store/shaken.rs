@@ -43,7 +43,7 @@ impl Shaken {
         })
     }
 
-    pub(super) fn due(&self, now: OffsetDateTime) -> Answer<'_, Vec<Subscription>> {
+    pub(super) fn due(&self, now: OffsetDateTime) -> Answer<'_, Page> {
         Box::pin(async move {
             self.begin().await?;
             self.store.due(now).await

@@ -4,9 +4,10 @@
 use time::{Duration, OffsetDateTime};
 
 use super::{ANSWERED, Subscription};
-use crate::duty::{DUTIES, Duty, DutyId, Kind, Task, Verdict};
-use crate::event::{Answered, Applied, Notice, Refusal};
+use crate::duty::{Duty, DutyId, Kind, Task, Verdict};
+use crate::event::{Answered, Applied, Decision, Notice, Refusal};
 use crate::history::{Actor, Entry, Happening};
+use crate::opaque::Opaque;
 use crate::snapshot::OperationId;
 
 /// Microsoft waits this long for an answer, and then takes silence for consent (life-cycle page, 2023).
@@ -22,10 +23,10 @@ impl Subscription {
     pub(super) fn unread(&mut self, notice: Notice, now: OffsetDateTime) -> Applied {
         let answered = notice.operation.as_ref().is_some_and(|operation| self.answer_to(operation).is_some());
         let id = DutyId { kind: Kind::Examine, operation: notice.operation.clone() };
-        if answered || self.duty(id).is_some() {
+        if answered || self.owes_unknown(&id) || self.duty(id).is_some() {
             return Applied::Unchanged;
         }
-        if self.duties.len() >= DUTIES {
+        if self.is_full() {
             return Applied::Refused(Refusal::TooMuchOwed);
         }
         self.duties.push(Duty::new(Task::Examine { operation: notice.operation, action: notice.action }, now));
@@ -40,7 +41,7 @@ impl Subscription {
             None => self.history.note_once(entry),
             Some(operation) if self.answer_to(operation).is_some() => false,
             Some(operation) => {
-                self.remember(operation, None, now);
+                self.remember(operation, Decision::NotAsked, now);
                 self.history.note(entry);
                 true
             }
@@ -63,10 +64,10 @@ impl Subscription {
         if self.answer_to(operation).is_some() {
             return if examined { Applied::quietly() } else { Applied::Unchanged };
         }
-        if self.duties.len() >= DUTIES {
+        if self.is_full() {
             return Applied::Refused(Refusal::TooMuchOwed);
         }
-        self.remember(operation, Some(verdict), now);
+        self.remember(operation, Decision::Given(verdict), now);
         let about = format!("{}: {}", notice.action, verdict.as_str());
         self.history.note(Entry::new(Actor::Program, Happening::Answered, now).about(about).because(why));
         self.duties.push(Duty::new(Task::Acknowledge { operation: operation.clone(), verdict }, now));
@@ -102,8 +103,8 @@ impl Subscription {
         self.duties.len() < before
     }
 
-    fn remember(&mut self, operation: &OperationId, verdict: Option<Verdict>, now: OffsetDateTime) {
-        self.answered.push(Answered { operation: operation.clone(), verdict, at: now });
+    fn remember(&mut self, operation: &OperationId, decision: Decision, now: OffsetDateTime) {
+        self.answered.push(Answered { operation: operation.clone(), decision, at: now, opaque: Opaque::default() });
         if self.answered.len() > ANSWERED {
             self.answered.remove(0);
         }

@@ -6,7 +6,7 @@ use marketplace_fulfillment::marketplace::{Action, Operation, OperationStatus, R
 use marketplace_fulfillment::notice::conclude;
 use marketplace_fulfillment::policy::Policy;
 use marketplace_fulfillment::subscription::{
-    ANSWERED, Applied, Event, Notice, OperationId, Refusal, Snapshot, Subscription, SubscriptionId, Terms,
+    ANSWERED, Applied, Decision, Event, Notice, OperationId, Refusal, Snapshot, Subscription, SubscriptionId, Terms,
 };
 use time::macros::datetime;
 use time::{Duration, OffsetDateTime};
@@ -121,7 +121,7 @@ fn an_answer_once_given_is_never_changed() {
         assert_eq!(record.apply(event.clone(), NOW), Applied::Unchanged, "{event:?}");
         assert_eq!(record, once, "{event:?}");
     }
-    assert_eq!(record.answer_to(&operation_id("op-1")).unwrap().verdict, Some(Verdict::Failure));
+    assert_eq!(record.answer_to(&operation_id("op-1")).unwrap().decision, Decision::Given(Verdict::Failure));
 }
 
 #[test]
@@ -159,7 +159,7 @@ fn an_answer_is_delivered_or_overtaken_and_says_when_it_was_late() {
         let told = record.history.total();
         let closed = Event::Closed { operation: operation_id("op-1"), outcome: "Succeeded".to_owned(), as_answered };
         record.apply(closed, NOW + after);
-        let news: Vec<_> = record.history.since(told).iter().map(|entry| entry.what).collect();
+        let news: Vec<_> = record.history.since(told).iter().map(|entry| entry.what.clone()).collect();
         assert_eq!(news, happenings, "{as_answered} {after}");
         assert_eq!(record.history.entries.last().unwrap().why.as_deref(), Some(why));
         assert!(record.duty(acknowledge("op-1")).is_none());

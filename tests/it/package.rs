@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use marketplace_fulfillment::bell::memory::Queues;
 use marketplace_fulfillment::clock::Clock;
-use marketplace_fulfillment::dev::host::{self, Event, Framing, Handler, Host, Invocation, Outcome, Patience};
+use marketplace_fulfillment::dev::host::{self, Account, Event, Framing, Handler, Host, Invocation, Outcome, Patience};
 use marketplace_fulfillment::functions::Function;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -147,7 +147,7 @@ async fn start(dist: &Path, clock: &Clock) -> Host {
             args: arguments.map(|argument| argument.as_str().unwrap().to_owned()).collect(),
             env: env.map(|(key, value)| (key.to_owned(), value)).to_vec(),
         },
-        queues: Queues::new(clock.clone()),
+        account: Account::Memory(Queues::new(clock.clone())),
         clock: clock.clone(),
         enable_auth: None,
         framing: Framing::Chunked,

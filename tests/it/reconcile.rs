@@ -59,7 +59,7 @@ async fn bought(world: &World, number: usize) -> BTreeSet<SubscriptionId> {
 
 async fn whats(world: &World, id: &SubscriptionId) -> Vec<Happening> {
     let record = world.record(id).await.unwrap();
-    record.history.entries.iter().map(|entry| entry.what).collect()
+    record.history.entries.iter().map(|entry| entry.what.clone()).collect()
 }
 
 fn reason(record: &Subscription) -> Option<&str> {

@@ -98,7 +98,7 @@ async fn a_shared_access_signature_opens_both_services() {
     queues.create().await.unwrap();
     let record = store::owing("one", Duration::ZERO);
     store.save(&record, None).await.unwrap();
-    assert_eq!(store.due(NOW).await.unwrap(), [record]);
+    assert_eq!(store.due(NOW).await.unwrap().subscriptions, [record]);
     queues.put("activations", b"x".to_vec(), Duration::ZERO).await.unwrap();
     let received = queues.receive("activations", 1, Duration::minutes(1)).await.unwrap().remove(0);
     assert!(queues.postpone("activations", &received.id, &received.receipt, Duration::ZERO).await.unwrap());

@@ -170,7 +170,7 @@ fn differences_are_noted_from_what_to_what() {
     subscription.apply(Event::Read(Box::new(said)), NOW);
     let told: Vec<_> = subscription.history.entries[1..]
         .iter()
-        .map(|entry| (entry.what, entry.from.as_deref(), entry.to.as_deref()))
+        .map(|entry| (entry.what.clone(), entry.from.as_deref(), entry.to.as_deref()))
         .collect();
     assert_eq!(
         told,

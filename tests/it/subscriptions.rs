@@ -4,7 +4,7 @@
 mod document;
 mod duties;
 mod orders;
-mod publisher;
+pub(crate) mod publisher;
 mod refusals;
 mod resync;
 mod view;
@@ -47,11 +47,11 @@ async fn spoil(world: &World, rule: Value) {
 }
 
 /// The newest entry of this kind.
-fn told(record: &Subscription, what: Happening) -> &Entry {
-    let entry = record.history.entries.iter().rev().find(|entry| entry.what == what);
+fn told<'a>(record: &'a Subscription, what: &Happening) -> &'a Entry {
+    let entry = record.history.entries.iter().rev().find(|entry| entry.what == *what);
     entry.unwrap_or_else(|| panic!("no {what:?} in {record:?}"))
 }
 
-fn times(record: &Subscription, what: Happening) -> usize {
-    record.history.entries.iter().filter(|entry| entry.what == what).count()
+fn times(record: &Subscription, what: &Happening) -> usize {
+    record.history.entries.iter().filter(|entry| entry.what == *what).count()
 }

@@ -7,6 +7,7 @@ use marketplace_fulfillment::duty::Kind;
 use marketplace_fulfillment::functions::webhook::ANSWER_BUDGET;
 use marketplace_fulfillment::history::Happening;
 use marketplace_fulfillment::mishap::Mishap;
+use marketplace_fulfillment::store::record::Row;
 use marketplace_fulfillment::subscription::{Status, Subscription, SubscriptionId};
 use serde_json::{Value, json};
 use time::Duration;
@@ -98,6 +99,26 @@ async fn a_change_that_policy_refuses_is_400_and_stays_refused() {
     assert_eq!(record(&world, &purchase).await.known.quantity, Some(5));
     assert_eq!(notify(&world, &told(&purchase.id, &operation, "ChangeQuantity")).await.status, 400, "a day later too");
     world.assert_silence().await;
+}
+
+/// After going back to this version: what a newer one decided in a word of its own is neither decided again nor told.
+#[tokio::test]
+async fn an_answer_of_a_newer_version_is_that_versions_to_repeat() {
+    let world = World::in_memory(&[]).await;
+    let purchase = active(&world).await;
+    let operation = act(&world, &purchase, &Deed::ChangePlan("gold".to_owned()));
+    let body = told(&purchase.id, &operation, "ChangePlan");
+    assert_eq!(notify(&world, &body).await.status, 200);
+    world.settle().await;
+    let row = world.rows().row(&purchase.id).unwrap();
+    let newer = row.record.replace(r#""verdict":"success""#, r#""verdict":"deferred""#);
+    assert_ne!(newer, row.record);
+    world.rows().put(&purchase.id, Row { record: newer, ..row });
+    let before = record(&world, &purchase).await;
+    let answer = notify(&world, &body).await;
+    assert_eq!((answer.status, answer.code.as_str()), (503, "record_newer"));
+    assert_eq!(record(&world, &purchase).await, before, "nothing is decided again");
+    assert_eq!(world.calls(&purchase.id, "update-operation").await, 1);
 }
 
 #[tokio::test]

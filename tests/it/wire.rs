@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use marketplace_fulfillment::marketplace::refusal::Refusal;
-use marketplace_fulfillment::marketplace::wire::{self, REST_LENGTH};
+use marketplace_fulfillment::marketplace::wire::{self, ID_LENGTH, REST_LENGTH};
 use marketplace_fulfillment::marketplace::{Action, OperationStatus, RequestSource};
 use marketplace_fulfillment::subscription::{Snapshot, Status, Term};
 use marketplace_fulfillment::words::WORDS_LENGTH;
@@ -198,6 +198,17 @@ fn what_is_not_understood_survives() {
     });
     assert_eq!(rest, expected);
     assert_eq!((snapshot.term.end, snapshot.created), (None, None));
+}
+
+/// An identifier cannot be cut like a name, because rules compare it; and an endless one would fill the record.
+#[test]
+fn an_endless_identifier_is_none() {
+    for field in ["offerId", "planId", "saasSubscriptionStatus"] {
+        let with = |value: String| altered(&format!("/{field}"), Some(value.into()));
+        assert!(wire::subscription(&bytes(&with("ä".repeat(ID_LENGTH)))).is_ok(), "{field}");
+        assert_eq!(unreadable(&with("ä".repeat(ID_LENGTH + 1))), field);
+        assert_eq!(unreadable(&with("a\u{7}b".to_owned())), field);
+    }
 }
 
 #[test]

@@ -12,6 +12,8 @@ use marketplace_fulfillment::clock::Clock;
 use marketplace_fulfillment::dev::host::Account;
 use marketplace_fulfillment::dev::{self, Dev};
 use marketplace_fulfillment::duty::Queue;
+use marketplace_fulfillment::store::Store;
+use marketplace_fulfillment::store::memory::Memory;
 use marketplace_fulfillment::subscription::{Status, Subscription, SubscriptionId};
 use serde_json::{Value, json};
 use time::macros::datetime;
@@ -198,6 +200,17 @@ impl World {
 
     pub(crate) async fn record(&self, id: &SubscriptionId) -> Option<Subscription> {
         self.dev.store.load(id).await.unwrap().map(|stored| stored.subscription)
+    }
+
+    /// A world whose records are in memory, where a story can put rows that no version of ours writes.
+    pub(crate) async fn in_memory(settings: &[(&str, &str)]) -> Self {
+        Self::start(Setup { settings, ..Setup::default() }).await
+    }
+
+    /// The rows as they are stored in memory, past the program: for what another version may have written.
+    pub(crate) fn rows(&self) -> &Memory {
+        let Store::Memory(memory) = &self.dev.store else { unreachable!("a world of World::in_memory") };
+        memory
     }
 
     pub(crate) async fn records(&self) -> Vec<Subscription> {

@@ -83,6 +83,21 @@ impl Account {
         }
     }
 
+    /// How many messages a queue holds, visible or not.
+    ///
+    /// # Errors
+    ///
+    /// A sentence that says why the account did not tell.
+    pub async fn count(&self, queue: &str) -> Result<usize, String> {
+        match self {
+            Self::Memory(queues) => Ok(queues.len(queue)),
+            Self::Azure(queues) => {
+                let count = queues.count(queue).await.map_err(|fault| fault.private)?;
+                Ok(usize::try_from(count).unwrap_or(usize::MAX))
+            }
+        }
+    }
+
     /// Loses every message of a queue, visible or not, as a person with a storage browser can.
     ///
     /// # Errors

@@ -57,7 +57,7 @@ impl Pass {
     pub(super) async fn resume(store: &Store, observed: bool, now: OffsetDateTime) -> Result<Self, Fault> {
         let kept = store.kept(Kept::ReconcileCursor).await?.filter(|text| !text.is_empty());
         let Some(text) = kept else {
-            let baseline = store.page(None).await?.subscriptions.is_empty();
+            let baseline = store.page(None).await?.is_empty();
             return Ok(Self::new(baseline, observed, now));
         };
         let Some(pass) = Self::read(&text) else {

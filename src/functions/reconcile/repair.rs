@@ -54,7 +54,7 @@ impl Repair<'_> {
             return Ok(Found::Foreign);
         }
         match self.look(id, hint).await {
-            Err(fault) if matches!(fault.code, Code::Internal | Code::Contended) => Ok(Found::Unread(fault)),
+            Err(fault) if is_about_this_record(fault.code) => Ok(Found::Unread(fault)),
             other => other,
         }
     }
@@ -140,6 +140,11 @@ fn apply(record: &mut Subscription, read: &Snapshot, hinted: bool, now: OffsetDa
         Found::Repaired(why)
     };
     (found, true)
+}
+
+/// Whether the store is well, and only this record is not.
+fn is_about_this_record(code: Code) -> bool {
+    matches!(code, Code::Internal | Code::Contended | Code::RecordNewer | Code::RecordUnreadable)
 }
 
 fn not_read(error: CallError, has_record: bool) -> Found {

@@ -39,6 +39,10 @@ pub struct Report {
     pub unread: usize,
     /// Our own records that were looked at.
     pub records: usize,
+    /// Records of ours that cannot be read. Nothing is changed on them.
+    pub broken: Noted<SubscriptionId>,
+    /// Duties on our records that only a newer version of this program understands.
+    pub unknown_duties: usize,
     /// Records of subscriptions that Microsoft does not know. Nothing is changed on them.
     pub missing: Noted<SubscriptionId>,
     /// Deadlines that are near.
@@ -102,6 +106,8 @@ impl Report {
             unreadable = self.unreadable.count,
             unread = self.unread,
             records = self.records,
+            broken = self.broken.count,
+            unknown_duties = self.unknown_duties,
             missing = self.missing.count,
             deadlines = self.deadlines.count,
             finished = self.finished,

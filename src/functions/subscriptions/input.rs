@@ -23,10 +23,6 @@ const FIELD_LENGTH: usize = 40;
 /// The header that names the person on whose behalf the caller acts.
 const PERSON: &str = "x-acting-person";
 
-/// The statuses that a caller can ask for.
-const STATUSES: [Status; 5] =
-    [Status::NotStarted, Status::PendingFulfillmentStart, Status::Subscribed, Status::Suspended, Status::Unsubscribed];
-
 /// A request that is refused for what it says.
 #[derive(Clone, Debug)]
 pub(super) struct Objection {
@@ -77,9 +73,9 @@ pub(super) fn filter(request: &Request) -> Result<Filter, Objection> {
             .ok_or_else(|| Objection::new("after", "The parameter after is not a subscription's id."))
     });
     let status = request.query("status").map(|word| {
-        let known = STATUSES.into_iter().find(|status| status.as_str() == word);
+        let known = Status::ALL.into_iter().find(|status| status.as_str() == word);
         known.ok_or_else(|| {
-            let words: Vec<String> = STATUSES.iter().map(|status| status.as_str().to_owned()).collect();
+            let words: Vec<String> = Status::ALL.iter().map(|status| status.as_str().to_owned()).collect();
             Objection::new("status", format!("The parameter status is one of {}.", words.join(", ")))
         })
     });

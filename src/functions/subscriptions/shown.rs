@@ -4,11 +4,13 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use crate::duty::{Duty, Sent, Task, Verdict, Wanted};
+use crate::duty::{Duty, Sent, Task, UnknownDuty, Wanted};
+use crate::error::Fault;
 use crate::history::Entry;
 use crate::marketplace::{Operation, Plan, RequestSource};
 use crate::snapshot::live_offer;
-use crate::subscription::{Answered, OperationId, Party, Subscription};
+use crate::store::Unreadable;
+use crate::subscription::{Answered, Decision, OperationId, Party, Subscription};
 
 pub(super) fn subscription(subscription: &Subscription) -> Value {
     let known = &subscription.known;
@@ -35,10 +37,17 @@ pub(super) fn subscription(subscription: &Subscription) -> Value {
         "confirmedAt": subscription.confirmed_at.map(moment),
         "activatedAt": subscription.activated_at.map(moment),
         "duties": subscription.duties.iter().map(duty).collect::<Vec<_>>(),
+        "unknownDuties": subscription.unknown_duties.iter().map(unknown_duty).collect::<Vec<_>>(),
         "answered": subscription.answered.iter().map(answered).collect::<Vec<_>>(),
         "history": subscription.history.entries.iter().map(entry).collect::<Vec<_>>(),
         "historyDropped": subscription.history.dropped,
     })
+}
+
+/// A record that cannot be read; the log tells where.
+pub(super) fn unreadable(record: &Unreadable) -> Value {
+    let code = Fault::from(record.error.clone()).code;
+    json!({ "id": record.id.as_str(), "code": code.as_str(), "detail": code.public() })
 }
 
 fn party(party: &Party) -> Value {
@@ -59,6 +68,17 @@ fn duty(duty: &Duty) -> Value {
         "since": moment(duty.since),
         "notBefore": moment(duty.not_before),
         "lastError": duty.last_error,
+        "failedAt": duty.failed_at.map(moment),
+    })
+}
+
+/// Of a duty that only a newer version understands, what every duty has.
+fn unknown_duty(duty: &UnknownDuty) -> Value {
+    json!({
+        "id": duty.id(),
+        "kind": duty.kind,
+        "since": moment(duty.since),
+        "notBefore": moment(duty.not_before),
         "failedAt": duty.failed_at.map(moment),
     })
 }
@@ -92,9 +112,14 @@ fn request(sent: &Sent) -> Value {
 }
 
 pub(super) fn answered(answered: &Answered) -> Value {
+    let verdict = match &answered.decision {
+        Decision::NotAsked => None,
+        Decision::Given(verdict) => Some(verdict.as_str()),
+        Decision::Other(word) => Some(word.as_str()),
+    };
     json!({
         "operationId": answered.operation.as_str(),
-        "verdict": answered.verdict.map(Verdict::as_str),
+        "verdict": verdict,
         "at": moment(answered.at),
     })
 }

@@ -1,15 +1,27 @@
 //! The stored form of what a subscription owes, and of what was answered.
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use time::OffsetDateTime;
 
 use super::super::StoreError;
-use crate::duty::{Duty, Sent, Task, Verdict, Wanted};
-use crate::subscription::{Answered, OperationId, Terms};
+use super::{beyond, read_form, tree};
+use crate::duty::{Duty, Sent, Task, UnknownDuty, Verdict, Wanted};
+use crate::opaque::Opaque;
+use crate::subscription::{Answered, Decision, OperationId, Subscription, Terms};
 
+/// A stored duty, read.
+pub(super) enum Owed {
+    /// One that this version discharges.
+    Known(Duty),
+    /// One that it keeps for a newer version.
+    Unknown(UnknownDuty),
+}
+
+/// What every duty has, of whatever kind and version.
 #[derive(Serialize, Deserialize)]
-pub(super) struct DutyForm {
-    task: TaskForm,
+struct DutyForm {
+    task: Value,
     attempts: u32,
     #[serde(with = "time::serde::rfc3339")]
     since: OffsetDateTime,
@@ -49,6 +61,9 @@ enum TaskForm {
     },
 }
 
+/// A stored identifier that can be none.
+struct NoIdentifier;
+
 #[derive(Clone, Copy, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum VerdictForm {
@@ -81,68 +96,140 @@ struct SentForm {
     location: Option<String>,
 }
 
+/// The verdict is a word: an operation that a newer version answered is answered, whatever the word.
 #[derive(Serialize, Deserialize)]
-pub(super) struct AnsweredForm {
+struct AnsweredForm {
     operation: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    verdict: Option<VerdictForm>,
+    verdict: Option<String>,
     #[serde(with = "time::serde::rfc3339")]
     at: OffsetDateTime,
 }
 
-impl From<&Duty> for DutyForm {
-    fn from(duty: &Duty) -> Self {
-        let text = |operation: &Option<OperationId>| operation.as_ref().map(ToString::to_string);
-        let task = match &duty.task {
-            Task::Activate { accepted_at } => TaskForm::Activate { accepted_at: *accepted_at },
-            Task::Examine { operation, action } => {
-                TaskForm::Examine { operation: text(operation), action: action.clone() }
-            }
-            Task::Acknowledge { operation, verdict } => {
-                TaskForm::Acknowledge { operation: operation.to_string(), verdict: (*verdict).into() }
-            }
-            Task::Change { wanted, from, sent } => TaskForm::Change {
-                wanted: wanted.into(),
-                from: TermsForm { plan_id: from.plan_id.clone(), quantity: from.quantity },
-                sent: sent.as_ref().map(SentForm::from),
-            },
-            Task::Cancel { sent } => TaskForm::Cancel { sent: sent.as_ref().map(SentForm::from) },
-        };
-        Self {
-            task,
+/// Every duty; those that are not understood come last, in their order and as they were.
+pub(super) fn written_all(subscription: &Subscription) -> Result<Vec<Value>, StoreError> {
+    let unknown = subscription.unknown_duties.iter().map(|duty| {
+        let stored = duty.opaque.as_str().and_then(|text| serde_json::from_str(text).ok());
+        stored.ok_or_else(|| StoreError::Unfit(format!("the unknown duty {} has no form", duty.id())))
+    });
+    subscription.duties.iter().map(written).chain(unknown).collect()
+}
+
+fn written(duty: &Duty) -> Result<Value, StoreError> {
+    let mut written = tree(&DutyForm::of(duty)?)?;
+    beyond::restore(&mut written, &duty.opaque);
+    Ok(written)
+}
+
+/// Reads a duty. A kind that this version does not know, and a task that it cannot read, are a newer version's.
+pub(super) fn read(at: &str, stored: &Value) -> Result<Owed, String> {
+    let form: DutyForm = read_form(at, stored)?;
+    let kind = form.task["kind"].as_str().ok_or_else(|| format!("{at}.task.kind"))?;
+    let task = serde_json::from_value::<TaskForm>(form.task.clone()).ok().and_then(|form| form.read().ok());
+    let Some(task) = task else {
+        return Ok(Owed::Unknown(UnknownDuty {
+            kind: kind.to_owned(),
+            operation: form.task["operation"].as_str().map(str::to_owned),
+            since: form.since,
+            not_before: form.not_before,
+            failed_at: form.failed_at,
+            opaque: Opaque::new(stored.to_string()),
+        }));
+    };
+    let mut duty = Duty {
+        task,
+        attempts: form.attempts,
+        since: form.since,
+        not_before: form.not_before,
+        last_error: form.last_error,
+        failed_at: form.failed_at,
+        opaque: Opaque::default(),
+    };
+    duty.opaque = DutyForm::of(&duty).map_or_else(|_| Opaque::default(), |form| beyond::of(stored, &form));
+    Ok(Owed::Known(duty))
+}
+
+pub(super) fn written_answered(answered: &Answered) -> Result<Value, StoreError> {
+    let verdict = match &answered.decision {
+        Decision::NotAsked => None,
+        Decision::Given(verdict) => Some(word(*verdict)),
+        Decision::Other(word) => Some(word.as_str()),
+    };
+    let operation = answered.operation.to_string();
+    let mut written = tree(&AnsweredForm { operation, verdict: verdict.map(str::to_owned), at: answered.at })?;
+    beyond::restore(&mut written, &answered.opaque);
+    Ok(written)
+}
+
+pub(super) fn read_answered(at: &str, stored: &Value) -> Result<Answered, String> {
+    let form: AnsweredForm = read_form(at, stored)?;
+    let opaque = beyond::of(stored, &form);
+    let operation = operation_id(&form.operation).map_err(|NoIdentifier| format!("{at}.operation"))?;
+    let decision = match form.verdict {
+        None => Decision::NotAsked,
+        Some(text) => {
+            let known = Verdict::ALL.into_iter().find(|verdict| word(*verdict) == text);
+            known.map_or(Decision::Other(text), Decision::Given)
+        }
+    };
+    Ok(Answered { operation, decision, at: form.at, opaque })
+}
+
+fn word(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Success => "success",
+        Verdict::Failure => "failure",
+    }
+}
+
+impl DutyForm {
+    fn of(duty: &Duty) -> Result<Self, StoreError> {
+        Ok(Self {
+            task: tree(&TaskForm::from(&duty.task))?,
             attempts: duty.attempts,
             since: duty.since,
             not_before: duty.not_before,
             last_error: duty.last_error.clone(),
             failed_at: duty.failed_at,
+        })
+    }
+}
+
+impl From<&Task> for TaskForm {
+    fn from(task: &Task) -> Self {
+        let text = |operation: &Option<OperationId>| operation.as_ref().map(ToString::to_string);
+        match task {
+            Task::Activate { accepted_at } => Self::Activate { accepted_at: *accepted_at },
+            Task::Examine { operation, action } => Self::Examine { operation: text(operation), action: action.clone() },
+            Task::Acknowledge { operation, verdict } => {
+                Self::Acknowledge { operation: operation.to_string(), verdict: (*verdict).into() }
+            }
+            Task::Change { wanted, from, sent } => Self::Change {
+                wanted: wanted.into(),
+                from: TermsForm { plan_id: from.plan_id.clone(), quantity: from.quantity },
+                sent: sent.as_ref().map(SentForm::from),
+            },
+            Task::Cancel { sent } => Self::Cancel { sent: sent.as_ref().map(SentForm::from) },
         }
     }
 }
 
-impl DutyForm {
-    pub(super) fn read(self) -> Result<Duty, StoreError> {
-        let task = match self.task {
-            TaskForm::Activate { accepted_at } => Task::Activate { accepted_at },
-            TaskForm::Examine { operation, action } => {
+impl TaskForm {
+    fn read(self) -> Result<Task, NoIdentifier> {
+        Ok(match self {
+            Self::Activate { accepted_at } => Task::Activate { accepted_at },
+            Self::Examine { operation, action } => {
                 Task::Examine { operation: operation.as_deref().map(operation_id).transpose()?, action }
             }
-            TaskForm::Acknowledge { operation, verdict } => {
+            Self::Acknowledge { operation, verdict } => {
                 Task::Acknowledge { operation: operation_id(&operation)?, verdict: verdict.into() }
             }
-            TaskForm::Change { wanted, from, sent } => Task::Change {
+            Self::Change { wanted, from, sent } => Task::Change {
                 wanted: wanted.into(),
                 from: Terms { plan_id: from.plan_id, quantity: from.quantity },
                 sent: sent.map(SentForm::read).transpose()?,
             },
-            TaskForm::Cancel { sent } => Task::Cancel { sent: sent.map(SentForm::read).transpose()? },
-        };
-        Ok(Duty {
-            task,
-            attempts: self.attempts,
-            since: self.since,
-            not_before: self.not_before,
-            last_error: self.last_error,
-            failed_at: self.failed_at,
+            Self::Cancel { sent } => Task::Cancel { sent: sent.map(SentForm::read).transpose()? },
         })
     }
 }
@@ -155,23 +242,9 @@ impl From<&Sent> for SentForm {
 }
 
 impl SentForm {
-    fn read(self) -> Result<Sent, StoreError> {
+    fn read(self) -> Result<Sent, NoIdentifier> {
         let operation = self.operation.as_deref().map(operation_id).transpose()?;
         Ok(Sent { at: self.at, operation, location: self.location })
-    }
-}
-
-impl From<&Answered> for AnsweredForm {
-    fn from(answered: &Answered) -> Self {
-        let verdict = answered.verdict.map(VerdictForm::from);
-        Self { operation: answered.operation.to_string(), verdict, at: answered.at }
-    }
-}
-
-impl AnsweredForm {
-    pub(super) fn read(self) -> Result<Answered, StoreError> {
-        let operation = operation_id(&self.operation)?;
-        Ok(Answered { operation, verdict: self.verdict.map(Verdict::from), at: self.at })
     }
 }
 
@@ -213,6 +286,6 @@ impl From<WantedForm> for Wanted {
     }
 }
 
-fn operation_id(text: &str) -> Result<OperationId, StoreError> {
-    OperationId::parse(text).ok_or_else(|| StoreError::Unfit("a stored operation id is none".to_owned()))
+fn operation_id(text: &str) -> Result<OperationId, NoIdentifier> {
+    OperationId::parse(text).ok_or(NoIdentifier)
 }

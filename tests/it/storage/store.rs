@@ -35,7 +35,7 @@ pub(super) fn owing_at(text: &str, due: OffsetDateTime) -> Subscription {
 }
 
 async fn due(store: &Store) -> Vec<String> {
-    store.due(NOW).await.unwrap().iter().map(|record| record.id.to_string()).collect()
+    store.due(NOW).await.unwrap().subscriptions.iter().map(|record| record.id.to_string()).collect()
 }
 
 impl Used {

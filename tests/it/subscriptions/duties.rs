@@ -28,8 +28,8 @@ async fn a_duty_that_was_given_up_is_one_call_away_from_another_try() {
         world.settle().await;
         let record = world.record(&id).await.unwrap();
         assert_eq!(
-            (record.known.plan_id.as_str(), told(&record, Happening::DutyRetried).by),
-            ("gold", Actor::Publisher)
+            (record.known.plan_id.as_str(), &told(&record, &Happening::DutyRetried).by),
+            ("gold", &Actor::Publisher)
         );
         publisher.post(&format!("/{id}/duties/change/retry")).await.assert_refused(404, "unknown_duty");
     })
@@ -65,9 +65,9 @@ async fn an_operator_ends_a_duty_with_a_reason() {
         let said = publisher.call("POST", &format!("/{id}/duties/change/end"), &body).await;
         assert_eq!((said.status, &said.body["duties"]), (200, &json!([])), "{said:?}");
         let record = world.record(&id).await.unwrap();
-        let ended = told(&record, Happening::DutyEnded);
+        let ended = told(&record, &Happening::DutyEnded);
         assert_eq!(ended.why.as_deref(), Some("The customer withdrew the order."));
-        assert_eq!((ended.by, ended.person.as_deref()), (Actor::Publisher, Some(ADA)));
+        assert_eq!((&ended.by, ended.person.as_deref()), (&Actor::Publisher, Some(ADA)));
         publisher.call("POST", &format!("/{id}/duties/change/end"), &body).await.assert_refused(404, "unknown_duty");
         let calls = world.calls(&id, "change-plan").await;
         world.settle().await;
@@ -118,7 +118,7 @@ async fn the_person_who_acts_is_in_the_history_and_not_in_the_log() {
         let record = world.record(&id).await.unwrap();
         assert_eq!((&record.known.status, record.known.quantity), (&Status::Subscribed, Some(7)));
         for what in [Happening::Discovered, Happening::Confirmed, Happening::Ordered, Happening::DutyRetried] {
-            assert_eq!(told(&record, what).person.as_deref(), Some(ADA), "{what:?}");
+            assert_eq!(told(&record, &what).person.as_deref(), Some(ADA), "{what:?}");
         }
         let named = record.history.entries.iter().filter(|entry| entry.person.is_some());
         assert!(

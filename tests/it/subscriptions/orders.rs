@@ -27,8 +27,8 @@ async fn an_operator_activates_a_purchase_that_no_buyer_opened() {
         let record = world.record(&id).await.unwrap();
         assert_eq!(record.known.status, Status::Subscribed);
         assert_eq!(
-            (told(&record, Happening::Confirmed).by, times(&record, Happening::Confirmed)),
-            (Actor::Publisher, 1)
+            (&told(&record, &Happening::Confirmed).by, times(&record, &Happening::Confirmed)),
+            (&Actor::Publisher, 1)
         );
         assert_eq!(world.calls(&id, "activate").await, 1, "two orders, one activation");
         publisher.post(&format!("/{id}/activate")).await.assert_refused(409, "as_ordered");
@@ -67,7 +67,7 @@ async fn another_plan_other_seats_and_the_end() {
         }
         let record = world.record(&id).await.unwrap();
         assert_eq!(
-            (times(&record, Happening::Ordered), times(&record, Happening::DutyImpossible)),
+            (times(&record, &Happening::Ordered), times(&record, &Happening::DutyImpossible)),
             (3, 0),
             "{record:?}"
         );
@@ -95,7 +95,7 @@ async fn what_another_operation_holds_is_changed_later() {
             ("gold", &Status::Unsubscribed),
             "{record:?}"
         );
-        assert_eq!(times(&record, Happening::DutyImpossible), 0, "{record:?}");
+        assert_eq!(times(&record, &Happening::DutyImpossible), 0, "{record:?}");
         assert!(world.calls(&id, "cancel").await > 1);
         assert_eq!(ordered_at_microsoft(world, &id, "Unsubscribe").await, 1);
     })
@@ -138,7 +138,7 @@ async fn what_microsoft_refuses_for_good_is_over_with_the_reason() {
             Publisher::new(world).patch(&format!("/{id}"), &order).await.assert_accepted("change");
             world.settle().await;
             let record = world.record(&id).await.unwrap();
-            let why = told(&record, Happening::DutyImpossible).why.as_deref().unwrap();
+            let why = told(&record, &Happening::DutyImpossible).why.as_deref().unwrap();
             assert!(why.contains(reason), "{order}: {why}");
             assert_eq!(record.known.terms(), before.terms(), "{order}");
         })
@@ -167,7 +167,7 @@ async fn an_order_whose_answer_was_lost_is_done_once() {
                 }
                 world.settle().await;
                 let record = world.record(&id).await.unwrap();
-                assert_eq!(times(&record, Happening::DutyDone), 2, "{call} {answer} {effect}: {record:?}");
+                assert_eq!(times(&record, &Happening::DutyDone), 2, "{call} {answer} {effect}: {record:?}");
                 assert_eq!(ordered_at_microsoft(world, &id, action).await, 1, "{call} {answer} {effect}");
             })
             .await;
@@ -216,7 +216,7 @@ async fn an_order_is_saved_once_or_refused() {
         world.assert_silence().await;
         let record = world.record(&id).await.unwrap();
         let saved = status == 202 || mishap == Mishap::Unanswered;
-        assert_eq!(times(&record, Happening::Ordered), usize::from(saved), "{after} {mishap:?}: {record:?}");
+        assert_eq!(times(&record, &Happening::Ordered), usize::from(saved), "{after} {mishap:?}: {record:?}");
         assert_eq!(record.known.quantity, Some(if saved { 7 } else { 5 }), "{after} {mishap:?}");
     }
 }

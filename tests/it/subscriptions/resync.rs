@@ -30,13 +30,17 @@ async fn a_wrong_record_is_healed_and_says_what_was_wrong() {
         assert_eq!((said.status, &said.body["differences"]), (200, &json!(differences)), "{said:?}");
         assert_eq!(said.body["subscription"]["status"], "Subscribed");
         let record = world.record(&id).await.unwrap();
-        let repaired = told(&record, Happening::Repaired);
+        let repaired = told(&record, &Happening::Repaired);
         assert_eq!(repaired.why.as_deref(), Some(format!("resync: {}", differences.join(", ")).as_str()));
-        assert_eq!((repaired.by, repaired.person.as_deref()), (Actor::Program, Some("ada")));
+        assert_eq!((&repaired.by, repaired.person.as_deref()), (&Actor::Program, Some("ada")));
 
         let again = Publisher::new(world).post(&format!("/{id}/resync")).await;
         assert_eq!((&again.body["differences"], &again.body["created"]), (&json!([]), &json!(false)));
-        assert_eq!(times(&world.record(&id).await.unwrap(), Happening::Repaired), 1, "nothing to repair, nothing told");
+        assert_eq!(
+            times(&world.record(&id).await.unwrap(), &Happening::Repaired),
+            1,
+            "nothing to repair, nothing told"
+        );
     })
     .await;
 }
@@ -73,7 +77,7 @@ async fn a_cancellation_that_nobody_told_of_is_a_repair() {
         assert_eq!(said.body["subscription"]["duties"], json!([]), "{said:?}");
         let record = world.record(&id).await.unwrap();
         assert_eq!(record.known.status, Status::Unsubscribed);
-        assert_eq!(times(&record, Happening::DutyImpossible), 1, "{record:?}");
+        assert_eq!(times(&record, &Happening::DutyImpossible), 1, "{record:?}");
     })
     .await;
 }
@@ -139,7 +143,7 @@ async fn after_a_lost_race_microsoft_is_read_again() {
         world.dev.mishaps.plan(1, Mishap::LostRace);
         assert_eq!(Publisher::new(world).post(&format!("/{id}/resync")).await.status, 200);
         assert_eq!(world.calls(&id, "get-subscription").await, before + 2);
-        assert_eq!(times(&world.record(&id).await.unwrap(), Happening::Repaired), 1);
+        assert_eq!(times(&world.record(&id).await.unwrap(), &Happening::Repaired), 1);
     })
     .await;
 }
