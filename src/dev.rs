@@ -133,11 +133,7 @@ pub async fn start(options: Options) -> Result<Dev, String> {
         landing_url: join(&settings.public_url, "api/landing"),
         webhook_url: join(&host_url, "api/webhook"),
     });
-    if let Credential::Certificate(Source::Given(certificate)) = &settings.marketplace.credential {
-        let certificates = vec![certificate.public_pem()];
-        let credentials = Credentials { certificates, ..Credentials::default() };
-        simulator.set_credentials(credentials).map_err(|refusal| format!("MARKETPLACE_CERTIFICATE: {refusal:?}"))?;
-    }
+    introduce(&settings, &simulator)?;
     #[expect(clippy::disallowed_methods, reason = "the simulator runs beside the handler")]
     let serving = tokio::spawn(simulator.clone().serve(simulator_listener));
 
@@ -189,6 +185,13 @@ pub async fn start(options: Options) -> Result<Dev, String> {
         function_key,
         serving,
     })
+}
+
+/// Tells the simulated Entra of the application's certificate, where it has one.
+fn introduce(settings: &Settings, simulator: &Simulator) -> Result<(), String> {
+    let Credential::Certificate(Source::Given(certificate)) = &settings.marketplace.credential else { return Ok(()) };
+    let credentials = Credentials { certificates: vec![certificate.public_pem()], ..Credentials::default() };
+    simulator.set_credentials(credentials).map_err(|refusal| format!("MARKETPLACE_CERTIFICATE: {refusal:?}"))
 }
 
 impl Dev {
