@@ -15,7 +15,6 @@ use marketplace_fulfillment::functions::reconcile::{self, RUN_BUDGET, Report};
 use marketplace_fulfillment::history::{Actor, Happening};
 use marketplace_fulfillment::settings::{Reconciliation, Settings};
 use marketplace_fulfillment::store::Kept;
-use marketplace_fulfillment::store::Store;
 use marketplace_fulfillment::subscription::{Event, Snapshot, Status, Subscription, SubscriptionId};
 use serde_json::{Value, json};
 use time::Duration;
