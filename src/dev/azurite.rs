@@ -6,7 +6,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use tokio::net::TcpStream;
-use tokio::process::{Child, Command};
+use tokio::process::{Child, ChildStdin, Command};
 
 /// The setting that means Azurite on its usual ports, to us as to the Functions host.
 pub const CONNECTION_STRING: &str = "UseDevelopmentStorage=true";
@@ -23,6 +23,9 @@ const PATIENCE: Duration = Duration::from_mins(3);
 /// How long between two looks whether it listens: short beside the second that Azurite takes to start.
 const INTERVAL: Duration = Duration::from_millis(100);
 
+/// What to do where that fails.
+const ADVICE: &str = "start it yourself with `npx azurite --skipApiVersionCheck` (Node.js brings npx), then this again";
+
 /// Ends Azurite when its standard input ends, and so with us, however we end.
 const LEASH: &str = "data:text/javascript,process.stdin.on('end',()=>process.exit()).resume()";
 
@@ -30,6 +33,7 @@ const LEASH: &str = "data:text/javascript,process.stdin.on('end',()=>process.exi
 #[derive(Debug)]
 pub struct Azurite {
     _child: Child,
+    _leash: Option<ChildStdin>,
 }
 
 /// Makes sure that Azurite runs. `None` where somebody else's does.
@@ -53,6 +57,8 @@ pub async fn ensure() -> Result<Option<Azurite>, String> {
         .kill_on_drop(true)
         .spawn();
     let mut child = child.map_err(|error| format!("npx cannot be run ({error}); {ADVICE}"))?;
+    // Taken out of the child, whose `wait` would close it.
+    let leash = child.stdin.take();
     let started = async {
         while !listens().await {
             tokio::select! {
@@ -65,13 +71,11 @@ pub async fn ensure() -> Result<Option<Azurite>, String> {
         Ok(())
     };
     match tokio::time::timeout(PATIENCE, started).await {
-        Ok(Ok(())) => Ok(Some(Azurite { _child: child })),
+        Ok(Ok(())) => Ok(Some(Azurite { _child: child, _leash: leash })),
         Ok(Err(sentence)) => Err(sentence),
         Err(_) => Err(format!("Azurite does not listen after {} seconds; {ADVICE}", PATIENCE.as_secs())),
     }
 }
-
-const ADVICE: &str = "start it yourself with `npx azurite --skipApiVersionCheck` (Node.js brings npx), then this again";
 
 async fn listens() -> bool {
     for port in PORTS {

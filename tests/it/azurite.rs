@@ -114,3 +114,11 @@ fn every_story_has_an_account_of_its_own() {
     assert_eq!(one.ports, other.ports);
     assert!(one.connection_string().contains(&format!("QueueEndpoint=http://127.0.0.1:{}/{}", one.ports[1], one.name)));
 }
+
+/// What `dev --storage azurite` starts is what the stories run on.
+#[test]
+fn one_version_of_azurite() {
+    let package = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/package.json")).unwrap();
+    let package: serde_json::Value = serde_json::from_str(&package).unwrap();
+    assert_eq!(package["devDependencies"]["azurite"], marketplace_fulfillment::dev::azurite::VERSION);
+}

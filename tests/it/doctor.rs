@@ -21,6 +21,8 @@ const OTHER_GUID: &str = "00000000-1111-2222-3333-444444444444";
 enum Fault {
     /// A setting has another value; none where it is empty.
     Setting(&'static str, String),
+    /// The client secret is in a Key Vault that nobody can reach.
+    Vault,
     /// The marketplace or Entra misbehaves.
     Marketplace(Value),
     /// This machine's clock is off by so much.
@@ -32,6 +34,10 @@ async fn examine(world: &World, fault: &Fault) -> Report {
     let mut now = world.now();
     match fault {
         Fault::Setting(key, value) => drop(settings.insert((*key).to_owned(), value.clone())),
+        Fault::Vault => settings.extend(
+            [("KEY_VAULT_URL", NOBODY), ("MARKETPLACE_CLIENT_SECRET", "")]
+                .map(|(key, value)| (key.to_owned(), value.to_owned())),
+        ),
         Fault::Marketplace(faults) => world.faults(faults.clone()).await,
         Fault::Clock(off) => now += *off,
     }
@@ -133,6 +139,8 @@ async fn one_thing_is_broken_at_a_time_and_the_doctor_names_it() {
             "tables",
             "storage at 127.0.0.1 cannot be reached",
         ),
+        // Secrets
+        (Fault::Vault, "credential", "Key Vault"),
         // The marketplace, and our application there
         (set("MARKETPLACE_CLIENT_SECRET", "wrong"), "marketplace token", "AADSTS7000215"),
         (Fault::Marketplace(json!({ "secretExpired": true })), "marketplace token", "AADSTS7000222"),
