@@ -59,12 +59,11 @@ fn lines(source: &str) -> impl Iterator<Item = Line<'_>> {
         for (at, next) in rest.char_indices() {
             match (text, next) {
                 (Some(start), '"') if !escaped => (text, message) = (None, &rest[start..at]),
-                (Some(_), _) => {}
                 (None, '"') => text = Some(at + 1),
                 (None, ')') if depth == 0 => return Some(Line { level, inside: &rest[..at], message }),
                 (None, '(') => depth += 1,
                 (None, ')') => depth -= 1,
-                (None, _) => {}
+                _ => {}
             }
             escaped = next == '\\' && !escaped;
         }

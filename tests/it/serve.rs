@@ -195,8 +195,12 @@ fn function_json_says_what_the_code_says() {
                 let methods: Vec<_> = methods.iter().map(|method| method.to_ascii_lowercase()).collect();
                 assert_eq!(trigger["methods"], json!(methods), "{path}");
                 assert_eq!(function.route(), Some(format!("/api/{}", text("route")).as_str()), "{path}");
-                let keyed = function == Function::Subscriptions;
-                assert_eq!(text("authLevel"), if keyed { "function" } else { "anonymous" }, "{path}");
+                let level = match function {
+                    Function::Subscriptions => "function",
+                    Function::Doctor => "admin",
+                    _ => "anonymous",
+                };
+                assert_eq!(text("authLevel"), level, "{path}");
                 assert_eq!(described["bindings"][1]["type"], "http", "{path}: passed through, not wrapped in JSON");
                 assert_eq!(described["bindings"].as_array().unwrap().len(), 2, "{path}");
             }

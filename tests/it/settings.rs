@@ -155,6 +155,9 @@ fn one_wrong_setting_is_one_sentence() {
     }
 }
 
+/// Settings, and the keys of those that are a problem.
+type Row<'a> = (&'a [(&'a str, &'a str)], &'a [&'a str]);
+
 /// Which secrets must be given, by the credential, the vault and what else is set.
 #[test]
 fn a_secret_is_given_or_in_the_vault_or_a_problem() {
@@ -163,7 +166,6 @@ fn a_secret_is_given_or_in_the_vault_or_a_problem() {
     const OTHER: (&str, &str) = ("AZURE_CLIENT_ID", "1d5d1f3a-77b2-4a0b-8f43-0c4a5c0e9d21");
     let credential = |value| ("MARKETPLACE_CREDENTIAL", value);
     let broken = ("MARKETPLACE_CERTIFICATE", "not-a-certificate");
-    type Row<'a> = (&'a [(&'a str, &'a str)], &'a [&'a str]);
     let table: [Row; 11] = [
         (&[], &["MARKETPLACE_CLIENT_SECRET", "COOKIE_KEYS"]),
         (&[VAULT], &[]),

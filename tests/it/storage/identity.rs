@@ -183,5 +183,8 @@ async fn an_identity_that_the_platform_does_not_know_is_said() {
     let status = served.sweep().await;
     let log = served.log().await;
     assert_eq!(status, 503, "{log}");
-    assert!(log.contains("no token for storage at 127.0.0.1: The requested identity has not been assigned"), "{log}");
+    assert!(
+        log.contains("no token for storage at 127.0.0.1: the app has no managed identity with the client id of"),
+        "{log}"
+    );
 }
