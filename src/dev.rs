@@ -133,11 +133,7 @@ pub async fn start(options: Options) -> Result<Dev, String> {
         landing_url: join(&settings.public_url, "api/landing"),
         webhook_url: join(&host_url, "api/webhook"),
     });
-    if let Credential::Certificate(Source::Given(certificate)) = &settings.marketplace.credential {
-        let certificates = vec![certificate.public_pem()];
-        let credentials = Credentials { certificates, ..Credentials::default() };
-        simulator.set_credentials(credentials).map_err(|refusal| format!("MARKETPLACE_CERTIFICATE: {refusal:?}"))?;
-    }
+    introduce(&settings, &simulator)?;
     #[expect(clippy::disallowed_methods, reason = "the simulator runs beside the handler")]
     let serving = tokio::spawn(simulator.clone().serve(simulator_listener));
 
@@ -148,16 +144,10 @@ pub async fn start(options: Options) -> Result<Dev, String> {
     };
     let store = Store::Shaken(Shaken::new(records.clone(), mishaps.clone()));
     let bell = Bell::Shaken(Box::new(bell), mishaps.clone());
-    let app = App::new(settings.clone(), options.clock.clone(), store.clone(), bell.clone()).map_err(|f| f.private)?;
-    let handler = if let Some(program) = options.program {
-        program.handler(environment.clone())
-    } else {
-        let (clock, afterwards) = (options.clock.clone(), app.afterwards.clone());
-        let new_app = move || {
-            let app = App::new(settings.clone(), clock.clone(), store.clone(), bell.clone())?;
-            Ok(App { afterwards: afterwards.clone(), ..app })
-        };
-        Handler::InProcess(Arc::new(move |listener| Box::pin(handle(new_app.clone(), listener))))
+    let app = App::new(settings.clone(), options.clock.clone(), store, bell).map_err(|f| f.private)?;
+    let handler = match options.program {
+        Some(program) => program.handler(environment.clone()),
+        None => in_process(settings, &app),
     };
     let function_key = options.enable_auth.then(|| uuid::Uuid::new_v4().simple().to_string());
     let host = Host::start(
@@ -191,6 +181,13 @@ pub async fn start(options: Options) -> Result<Dev, String> {
     })
 }
 
+/// Tells the simulated Entra of the application's certificate, where it has one.
+fn introduce(settings: &Settings, simulator: &Simulator) -> Result<(), String> {
+    let Credential::Certificate(Source::Given(certificate)) = &settings.marketplace.credential else { return Ok(()) };
+    let credentials = Credentials { certificates: vec![certificate.public_pem()], ..Credentials::default() };
+    simulator.set_credentials(credentials).map_err(|refusal| format!("MARKETPLACE_CERTIFICATE: {refusal:?}"))
+}
+
 impl Dev {
     /// The line that says that everything is ready.
     pub fn ready_line(&self) -> String {
@@ -213,6 +210,17 @@ impl Drop for Dev {
     fn drop(&mut self) {
         self.serving.abort();
     }
+}
+
+/// The handler in this process: a new app for every start, over the store and the queues of `app`, whose room for work
+/// after answers it shares, so that whoever looks at `app` sees that work.
+fn in_process(settings: Settings, app: &App) -> Handler {
+    let app = app.clone();
+    let new_app = move || {
+        let (clock, store, bell) = (app.clock.clone(), app.store.clone(), app.bell.clone());
+        Ok(App { afterwards: app.afterwards.clone(), ..App::new(settings.clone(), clock, store, bell)? })
+    };
+    Handler::InProcess(Arc::new(move |listener| Box::pin(handle(new_app.clone(), listener))))
 }
 
 /// The handler, as the host stand-in starts it: a fresh app each time, over the same store and queues.

@@ -221,9 +221,8 @@ impl<T> Kept<T> {
         if self.state().rounds != rounds || !self.state().may_read(now) {
             return;
         }
-        let outcome = timeout(patience, self.vault.read(&self.name, self.wanted, now)).await;
-        let too_slow = |_| Err(Fault::passing(Code::VaultUnavailable, "the Key Vault does not answer in time"));
-        let made = outcome.unwrap_or_else(too_slow).and_then(|versions| self.make(&versions, now));
+        let read = self.vault.read(&self.name, self.wanted, patience, now).await;
+        let made = read.and_then(|versions| self.make(&versions, now));
         self.record(made, now);
     }
 

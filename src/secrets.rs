@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use time::format_description::well_known::Rfc3339;
 use time::{Duration, OffsetDateTime};
 
+use crate::certificate::Certificate;
 use crate::error::{Code, Fault};
 use crate::identity;
 use crate::marketplace::Proof;
@@ -55,7 +56,7 @@ impl Secrets {
             Credential::ManagedIdentity => Proof::ManagedIdentity(identity::managed(client_id, http.clone())?),
             Credential::Federated => Proof::Federated(identity::managed(client_id, http.clone())?),
             Credential::Certificate(source) => {
-                let ends = |certificate: &_| Some(crate::certificate::Certificate::expires_at(certificate));
+                let ends = |certificate: &Certificate| Some(certificate.expires_at());
                 Proof::Certificate(place.newest(&CERTIFICATE, source, ends)?)
             }
             Credential::Secret(source) => Proof::Secret(place.newest(&CLIENT_SECRET, source, |_| None)?),

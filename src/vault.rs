@@ -103,17 +103,22 @@ impl Vault {
         Ok(Self { client: Arc::new(client) })
     }
 
-    /// Reads a secret: the newest version first, never none. Versions that are disabled or out of their time are passed
-    /// over, unless there is nothing else: the vault's dates are its owner's notes, and whether a value still counts is
-    /// for the other side to say.
+    /// Reads a secret, `within` [`READ_PATIENCE`] or less: the newest version first, never none. Versions that are disabled
+    /// or out of their time are passed over, unless there is nothing else: the vault's dates are its owner's notes, and
+    /// whether a value still counts is for the other side to say.
     ///
     /// # Errors
     ///
     /// One sentence that names the setting and the fix, as `Code::VaultUnavailable`.
-    pub async fn read(&self, name: &str, wanted: Wanted, now: OffsetDateTime) -> Result<Vec<Version>, Fault> {
-        tokio::time::timeout(READ_PATIENCE, self.read_versions(name, wanted, now))
-            .await
-            .unwrap_or_else(|_| Err(unavailable("it did not answer in time")))
+    pub async fn read(
+        &self,
+        name: &str,
+        wanted: Wanted,
+        within: Duration,
+        now: OffsetDateTime,
+    ) -> Result<Vec<Version>, Fault> {
+        let versions = tokio::time::timeout(within, self.read_versions(name, wanted, now)).await;
+        versions.unwrap_or_else(|_| Err(unavailable("it did not answer in time")))
     }
 
     async fn read_versions(&self, name: &str, wanted: Wanted, now: OffsetDateTime) -> Result<Vec<Version>, Fault> {

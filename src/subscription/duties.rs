@@ -84,8 +84,9 @@ impl Subscription {
                 (Status::Unsubscribed, Kind::Cancel) | (Status::Subscribed | Status::Suspended, Kind::Activate) => {
                     Some((Happening::DutyDone, None))
                 }
-                (Status::Unsubscribed, _) => Some((Happening::DutyImpossible, cancelled())),
+                // Also where both became visible at once: a change that was made, and then a cancellation.
                 (_, Kind::Change) if self.shows_the_change() => Some((Happening::DutyDone, None)),
+                (Status::Unsubscribed, _) => Some((Happening::DutyImpossible, cancelled())),
                 _ => None,
             };
             if let Some((how, why)) = exit {

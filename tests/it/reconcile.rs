@@ -15,7 +15,6 @@ use marketplace_fulfillment::functions::reconcile::{self, RUN_BUDGET, Report};
 use marketplace_fulfillment::history::{Actor, Happening};
 use marketplace_fulfillment::settings::{Reconciliation, Settings};
 use marketplace_fulfillment::store::Kept;
-use marketplace_fulfillment::store::Store;
 use marketplace_fulfillment::subscription::{Event, Snapshot, Status, Subscription, SubscriptionId};
 use serde_json::{Value, json};
 use time::Duration;
@@ -317,14 +316,13 @@ async fn the_timer_and_an_administrator_start_a_run() {
 /// Half of the records are gone, and somebody asks for the repair at once.
 #[tokio::test]
 async fn half_of_the_records_deleted_are_healed_by_one_run_that_was_asked_for() {
-    let world = World::new(REPAIR).await;
+    let world = World::in_memory(REPAIR).await;
     let mut bought = Vec::new();
     for _ in 0..8 {
         bought.push(active(&world).await.id);
     }
-    let Store::Memory(memory) = &world.dev.store else { panic!("the records are in memory") };
     for id in bought.iter().step_by(2) {
-        memory.remove(id);
+        world.rows().remove(id);
     }
     assert_eq!(world.records().await.len(), 4);
     let asked = world.http.post(world.url("/api/subscriptions/reconcile")).send().await.unwrap();

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use marketplace_fulfillment::marketplace::CallErrorKind;
-use marketplace_fulfillment::settings::{EventsSecret, Problems, Settings, Source, vault_name};
+use marketplace_fulfillment::settings::{Credential, EventsSecret, Problems, Settings, Source, vault_name};
 
 use crate::world::World;
 
@@ -154,30 +154,27 @@ fn one_wrong_setting_is_one_sentence() {
         assert!(sentence.contains(says) && sentence.ends_with('.'), "{key}={value:?}: {sentence}");
     }
 }
-
-/// Settings, and the keys of those that are a problem.
-type Row<'a> = (&'a [(&'a str, &'a str)], &'a [&'a str]);
-
 /// Which secrets must be given, by the credential, the vault and what else is set.
 #[test]
 fn a_secret_is_given_or_in_the_vault_or_a_problem() {
+    type Row<'a> = (&'a [(&'a str, &'a str)], &'a [&'a str]);
     const VAULT: (&str, &str) = ("KEY_VAULT_URL", "https://contoso.vault.azure.net");
     const CLIENT: (&str, &str) = ("AZURE_CLIENT_ID", "8c2f9a44-5d1e-4b7a-a3c6-e90b1d7f2584");
     const OTHER: (&str, &str) = ("AZURE_CLIENT_ID", "1d5d1f3a-77b2-4a0b-8f43-0c4a5c0e9d21");
-    let credential = |value| ("MARKETPLACE_CREDENTIAL", value);
+    let by = |value| ("MARKETPLACE_CREDENTIAL", value);
     let broken = ("MARKETPLACE_CERTIFICATE", "not-a-certificate");
     let table: [Row; 11] = [
         (&[], &["MARKETPLACE_CLIENT_SECRET", "COOKIE_KEYS"]),
         (&[VAULT], &[]),
         (&[VAULT, ("COOKIE_KEYS", "not-a-key")], &["COOKIE_KEYS"]),
-        (&[VAULT, credential("certificate")], &[]),
-        (&[VAULT, credential("certificate"), broken], &["MARKETPLACE_CERTIFICATE"]),
-        (&[VAULT, credential("secret"), broken], &[]),
-        (&[credential("certificate")], &["MARKETPLACE_CERTIFICATE", "COOKIE_KEYS"]),
-        (&[credential("federated"), ("COOKIE_KEYS", KEY), OTHER], &[]),
-        (&[credential("managed-identity"), ("COOKIE_KEYS", KEY), CLIENT], &[]),
-        (&[credential("managed-identity"), ("COOKIE_KEYS", KEY)], &[]),
-        (&[credential("managed-identity"), ("COOKIE_KEYS", KEY), OTHER], &["MARKETPLACE_CLIENT_ID"]),
+        (&[VAULT, by("certificate")], &[]),
+        (&[VAULT, by("certificate"), broken], &["MARKETPLACE_CERTIFICATE"]),
+        (&[VAULT, by("secret"), broken], &[]),
+        (&[by("certificate")], &["MARKETPLACE_CERTIFICATE", "COOKIE_KEYS"]),
+        (&[by("federated"), ("COOKIE_KEYS", KEY), OTHER], &[]),
+        (&[by("managed-identity"), ("COOKIE_KEYS", KEY), CLIENT], &[]),
+        (&[by("managed-identity"), ("COOKIE_KEYS", KEY)], &[]),
+        (&[by("managed-identity"), ("COOKIE_KEYS", KEY), OTHER], &["MARKETPLACE_CLIENT_ID"]),
     ];
     for (set, wrong) in table {
         let mut settings = good();
@@ -188,6 +185,11 @@ fn a_secret_is_given_or_in_the_vault_or_a_problem() {
         let keys: Vec<&str> = problems.iter().map(|problem| problem.split(' ').next().unwrap()).collect();
         assert_eq!(keys, wrong, "{set:?}: {problems:?}");
     }
+    let mut settings = good();
+    settings.extend([VAULT]);
+    let read = read(&settings).unwrap();
+    let given = matches!(read.marketplace.credential, Credential::Secret(Source::Given(_)));
+    assert!(given && matches!(read.cookie_keys, Source::Given(_)), "what is set is not looked for in the vault");
     let vault = vault_name("MARKETPLACE_CLIENT_SECRET");
     assert_eq!((vault.as_str(), vault_name("COOKIE_KEYS").as_str()), ("marketplace-client-secret", "cookie-keys"));
 }

@@ -235,6 +235,24 @@ async fn a_clients_headers_are_taken_up_where_they_can_be() {
     .await;
 }
 
+/// No argument passes through the SDK's pipelines; the trace does.
+#[tokio::test]
+async fn storage_is_asked_in_the_trace_of_the_invocation() {
+    let world = World::on_azurite().await;
+    let purchase = world.silver().await;
+    world.visitor().arrive(&purchase.landing_url, "buyer").await;
+    let base = handler(&world).await;
+    let (lines, ..) = resync(&world, &base, purchase.id.as_str(), &[("traceparent", GIVEN)]).await;
+    let invocation = lines.iter().find(|line| line["fields"]["kind"] == "SERVER").unwrap();
+    let tables: Vec<_> = lines.iter().filter(|line| line["fields"]["operation"] == "tables").collect();
+    assert!(!tables.is_empty(), "{lines:?}");
+    for call in tables {
+        assert_eq!(call["fields"]["trace_id"], TRACE, "{call}");
+        assert_eq!(call["fields"]["parent_span_id"], invocation["fields"]["span_id"], "{call}");
+        assert!(call["fields"]["azure.service.request.id"].is_string(), "{call}");
+    }
+}
+
 #[tokio::test]
 async fn an_invocations_line_has_the_words_of_the_conventions() {
     story(async |world| {
@@ -354,12 +372,13 @@ async fn what_nobody_waits_for_is_logged_as_cancelled() {
         let base = handler(world).await;
         let hang = json!({ "operation": "get-subscription", "times": 1, "answer": "hang" });
         world.faults(json!({ "rules": [hang] })).await;
-        let before = calls(world).len();
+        let asked = || world.dev.simulator.calls(Call::GetSubscription);
+        let before = asked();
         let log = Log::default();
         let guard = log.capture();
         let url = format!("{base}/api/subscriptions/{}/resync", purchase.id);
         let mut asking = Box::pin(world.http.post(url).send());
-        while calls(world).len() == before {
+        while asked() == before {
             tokio::select! {
                 answer = &mut asking => panic!("answered: {answer:?}"),
                 () = tokio::time::sleep(RealDuration::from_millis(1)) => {}

@@ -2,8 +2,9 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use marketplace_fulfillment::certificate::Certificate;
 use marketplace_fulfillment::clock::Clock;
-use marketplace_fulfillment::dev::simulator::{CLIENT_ID, CLIENT_SECRET, Call, Credentials, RESOURCE_ID, TENANT_ID};
+use marketplace_fulfillment::dev::simulator::{CLIENT_ID, Call, Credentials, RESOURCE_ID, TENANT_ID};
 use marketplace_fulfillment::duty::ERROR_LENGTH;
 use marketplace_fulfillment::error::{Code, Retry};
 use marketplace_fulfillment::marketplace::{CallError, CallErrorKind, Marketplace, Proof};
@@ -37,7 +38,7 @@ async fn a_certificate_calls_the_marketplace_and_shows_what_entra_asks_for() {
 async fn the_signed_statement_is_short_lived_for_entra_alone_and_never_the_same() {
     let server = Server::start_whole(|_| answer(503, "")).await;
     let settings = settings(server.address);
-    let certificate = marketplace_fulfillment::certificate::Certificate::parse(&some().both()).unwrap();
+    let certificate = Certificate::parse(&some().both()).unwrap();
     let proof = Proof::Certificate(Rotating::given("MARKETPLACE_CERTIFICATE", certificate, None));
     let client = Marketplace::new(&settings, proof, Clock::manual(START), outbound::client()).unwrap();
     for _ in 0..2 {
@@ -111,7 +112,7 @@ async fn each_refusal_of_a_statement_names_the_setting_and_the_fix() {
     for (code, parts) in table {
         let refusal = json!({ "error": "invalid_client", "error_codes": [code], "error_description": "no" });
         let server = Server::start_whole(move |_| json_answer(401, &refusal)).await;
-        let certificate = marketplace_fulfillment::certificate::Certificate::parse(&some().both()).unwrap();
+        let certificate = Certificate::parse(&some().both()).unwrap();
         let proof = Proof::Certificate(Rotating::given("MARKETPLACE_CERTIFICATE", certificate, None));
         let settings = settings(server.address);
         let client = Marketplace::new(&settings, proof, Clock::manual(START), outbound::client()).unwrap();
@@ -139,11 +140,22 @@ async fn credentials_of_a_managed_identity_say_that_there_is_none() {
 }
 
 #[tokio::test]
-async fn a_token_that_is_none_of_the_known_kind_has_no_claims() {
-    let world = World::new(&[("MARKETPLACE_CLIENT_SECRET", CLIENT_SECRET)]).await;
-    let token = world.dev.app.marketplace.token_claims().await.unwrap();
-    assert!(!format!("{token:?}").contains("eyJ"), "never the token itself");
-    let server = Server::start(|_| answer(200, "")).await;
-    let fault = server.client().token_claims().await.unwrap_err();
+async fn the_claims_of_either_version_are_told_and_never_the_token() {
+    let now = Clock::System.now().replace_nanosecond(0).unwrap();
+    let claims = json!({
+        "aud": RESOURCE_ID, "azp": CLIENT_ID, "tid": TENANT_ID, "oid": "o", "roles": ["Marketplace.Read"], "ver": "2.0",
+        "exp": (now + Duration::hours(1)).unix_timestamp(),
+    });
+    let token = format!("e30.{}.c2ln", URL_SAFE_NO_PAD.encode(claims.to_string()));
+    let body = json!({ "token_type": "Bearer", "expires_in": 3599, "access_token": token });
+    let server = Server::start_whole(move |_| json_answer(200, &body)).await;
+    let told = server.client().token_claims().await.unwrap();
+    assert_eq!((told.client_id.as_deref(), told.version.as_deref()), (Some(CLIENT_ID), Some("2.0")));
+    assert_eq!((told.object_id.as_deref(), told.roles.as_slice()), (Some("o"), &["Marketplace.Read".to_owned()][..]));
+    assert_eq!(told.expires_at, Some(now + Duration::hours(1)));
+    assert!(!format!("{told:?}").contains(&token[4..20]));
+
+    let opaque = Server::start(|_| answer(200, "")).await;
+    let fault = opaque.client().token_claims().await.unwrap_err();
     assert!(fault.private.contains("claims cannot be read"), "{fault}");
 }
