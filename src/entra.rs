@@ -47,7 +47,7 @@ impl Entra {
     ///
     /// # Errors
     ///
-    /// [`Code::EntraUnavailable`] where there are none to be had.
+    /// [`Code::EntraUnavailable`](crate::error::Code::EntraUnavailable) where there are none to be had.
     pub async fn keys_at_hand(&self, now: OffsetDateTime) -> Result<usize, Fault> {
         self.keys.count(now).await
     }

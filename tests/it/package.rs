@@ -9,14 +9,16 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Duration;
 
-use marketplace_fulfillment::bell::memory::Queues;
 use marketplace_fulfillment::clock::Clock;
-use marketplace_fulfillment::dev::host::{self, Account, Event, Framing, Handler, Host, Invocation, Outcome, Patience};
+use marketplace_fulfillment::dev::host::{Event, Outcome};
+use marketplace_fulfillment::dev::simulator::Purchase;
+use marketplace_fulfillment::dev::{self, Dev, Program};
 use marketplace_fulfillment::functions::Function;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
-use time::macros::datetime;
-use tokio::net::TcpListener;
+
+use crate::azurite;
+use crate::visitor::Visitor;
 
 /// How long a process may take for what it does in a second.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -114,88 +116,66 @@ fn places_of_the_builder() -> Vec<PathBuf> {
     home.chain(cargo.map(PathBuf::from)).chain([root().to_owned()]).collect()
 }
 
-/// The staged folder behind the host stand-in, started as its own `host.json` says.
-async fn start(dist: &Path, clock: &Clock) -> Host {
+/// The staged folder behind the host stand-in, before the simulated marketplace and on real storage. No clock but the
+/// machine's: a static program takes no other.
+async fn start(dist: &Path) -> Dev {
     let declared: Value = serde_json::from_slice(&std::fs::read(dist.join("host.json")).unwrap()).unwrap();
     let description = &declared["customHandler"]["description"];
-    let arguments = description["arguments"].as_array().unwrap().iter();
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let public_url = format!("http://{}/", listener.local_addr().unwrap());
-    // Nobody is there: what is asked here needs nobody.
-    let nowhere = "http://127.0.0.1:9";
-    let env = [
-        ("AzureWebJobsStorage", "UseDevelopmentStorage=true".to_owned()),
-        ("MARKETPLACE_API_URL", format!("{nowhere}/api")),
-        ("MARKETPLACE_API_HOSTS", "127.0.0.1:9".to_owned()),
-        ("MARKETPLACE_TENANT_ID", "0f0c0d6e-0000-4000-8000-000000000001".to_owned()),
-        ("MARKETPLACE_CLIENT_ID", "0f0c0d6e-0000-4000-8000-000000000002".to_owned()),
-        ("MARKETPLACE_CREDENTIAL", "secret".to_owned()),
-        ("MARKETPLACE_CLIENT_SECRET", "nobody asks for it".to_owned()),
-        ("ENTRA_AUTHORITY_URL", format!("{nowhere}/entra")),
-        ("SIGNIN_CLIENT_ID", "0f0c0d6e-0000-4000-8000-000000000003".to_owned()),
-        ("OFFERS", "contoso-offer".to_owned()),
-        ("PUBLIC_URL", public_url),
-        ("PUBLISHER_NAME", "Contoso".to_owned()),
-        ("PUBLISHER_SUPPORT_URL", "https://contoso.example/help".to_owned()),
-        ("PUBLISHER_APP_URL", "https://contoso.example/app".to_owned()),
-        ("COOKIE_KEYS", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=".to_owned()),
-    ];
-    let options = host::Options {
-        app_root: dist.to_owned(),
-        handler: Handler::Process {
-            program: dist.join(description["defaultExecutablePath"].as_str().unwrap()),
-            args: arguments.map(|argument| argument.as_str().unwrap().to_owned()).collect(),
-            env: env.map(|(key, value)| (key.to_owned(), value)).to_vec(),
-        },
-        account: Account::Memory(Queues::new(clock.clone())),
-        clock: clock.clone(),
-        enable_auth: None,
-        framing: Framing::Chunked,
+    assert_eq!(description["arguments"], json!(["serve"]), "as the stand-in starts it");
+    let program = dist.join(description["defaultExecutablePath"].as_str().unwrap());
+    let options = dev::Options {
+        port: 0,
+        simulator_port: 0,
+        enable_auth: false,
+        seed: 7,
+        app_root: Some(dist.to_owned()),
         traceparent: true,
-        patience: Patience::default(),
+        clock: Clock::System,
+        environment: BTreeMap::new(),
+        storage: Some(azurite::account().connection_string()),
+        program: Some(Program { path: program, environment: BTreeMap::new() }),
     };
-    Host::start(listener, options).await.unwrap()
+    dev::start(options).await.unwrap()
 }
 
 #[tokio::test]
 async fn what_is_deployed_runs_behind_the_host() {
     let (folder, _kept) = staged();
-    let clock = Clock::manual(datetime!(2026-11-20 12:00 UTC));
-    let host = start(&folder.join("dist"), &clock).await;
-    let until = async |wanted: &dyn Fn(&[Event]) -> bool| {
-        let waited = tokio::time::timeout(PATIENCE, host.until(wanted)).await;
-        assert!(waited.is_ok(), "waited in vain: {:?}", host.events());
-    };
-    until(&|events| events.contains(&Event::Ready)).await;
+    let dev = start(&folder.join("dist")).await;
+    let url = |path: &str| dev.host_url.join(path).unwrap();
+    let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy().build().unwrap();
+    let visitor = Visitor::new(http.clone(), dev.host_url.clone());
 
-    let http = reqwest::Client::builder().no_proxy().build().unwrap();
-    let get = async |path: &str| http.get(host.url().join(path).unwrap()).send().await.unwrap();
-    let health = get("/api/health").await;
-    assert_eq!(health.status(), 200);
-    assert_eq!(health.json::<Value>().await.unwrap()["status"], "ok");
-    let landing = get("/api/landing").await;
+    let health = http.get(url("/api/health")).send().await.unwrap();
+    assert_eq!((health.status().as_u16(), health.json::<Value>().await.unwrap()), (200, json!({ "status": "ok" })));
+    let landing = http.get(url("/api/landing")).send().await.unwrap();
     assert_eq!(landing.status(), 400, "nobody comes without a token");
     assert!(landing.text().await.unwrap().contains("Contoso"), "a page of the publisher's says so");
 
-    let Clock::Manual(hands) = clock else { unreachable!("made as a manual clock") };
-    hands.advance(time::Duration::minutes(17));
-    for timer in ["sweep", "reconcile"] {
-        until(&|events| invocation(events, timer).is_some()).await;
-        let outcome = invocation(&host.events(), timer).unwrap().outcome;
-        let answered = match &outcome {
-            Outcome::Succeeded => true,
-            // Whoever finds neither storage nor marketplace may say so. To say nothing would hang the invocation.
-            Outcome::Failed(reason) => reason.starts_with("the handler answered 5"),
-            Outcome::Answered(_) => false,
-        };
-        assert!(answered, "{timer}: {outcome:?}");
+    let bought = dev.simulator.purchase(&Purchase::of("silver", Some(5))).unwrap();
+    let page = visitor.arrive(bought.landing_url.as_str(), "buyer").await;
+    assert_eq!(visitor.confirm(&page).await.status, 200);
+    let progress = url(&format!("/api/progress?subscription={}", bought.subscription_id));
+    let active = async {
+        while visitor.goto(progress.as_str()).await.json()["state"] != "active" {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, active).await.expect("active in the end");
+
+    for function in ["sweep", "reconcile"] {
+        let asked = http.post(url(&format!("/admin/functions/{function}"))).json(&json!({})).send().await.unwrap();
+        assert_eq!(asked.status(), 202);
+        let ended = dev.host.until(|events| outcome(events, function).is_some());
+        tokio::time::timeout(PATIENCE, ended).await.unwrap_or_else(|_| panic!("{function} never ends"));
+        assert_eq!(outcome(&dev.host.events(), function), Some(Outcome::Succeeded), "{function}");
     }
-    assert!(!host.events().iter().any(|event| matches!(event, Event::Ended(_))), "{:?}", host.events());
+    assert!(!dev.host.events().iter().any(|event| matches!(event, Event::Ended(_))), "it lived through all of this");
 }
 
-fn invocation(events: &[Event], function: &str) -> Option<Invocation> {
+fn outcome(events: &[Event], function: &str) -> Option<Outcome> {
     events.iter().find_map(|event| match event {
-        Event::Invoked(invocation) if invocation.function == function => Some(invocation.clone()),
+        Event::Invoked(invocation) if invocation.function == function => Some(invocation.outcome.clone()),
         _ => None,
     })
 }
