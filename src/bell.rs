@@ -97,7 +97,10 @@ impl Bell {
     /// [`Code::QueueUnavailable`], with what to do.
     pub async fn probe(&self) -> Result<Vec<(String, u64)>, Fault> {
         match self {
-            Self::Memory(_) => Ok(Vec::new()),
+            Self::Memory(_) => {
+                let why = "bells are kept in memory, where no Functions host hears them: see tables";
+                Err(Fault::new(Code::QueueUnavailable, why))
+            }
             Self::Azure(queues) => queues.probe().await,
             Self::Shaken(bell, _) => Box::pin(bell.probe()).await,
         }

@@ -178,7 +178,11 @@ impl Store {
     /// What does not work, with what to do.
     pub async fn probe(&self) -> Result<(), StoreError> {
         match self {
-            Self::Memory(_) => Ok(()),
+            Self::Memory(_) => Err(StoreError::Unavailable(
+                "records are kept in memory and lost with this process: set AzureWebJobsStorage, or \
+                 AzureWebJobsStorage__accountName"
+                    .to_owned(),
+            )),
             Self::Azure(tables) => tables.probe().await,
             Self::Shaken(shaken) => shaken.probe().await,
         }

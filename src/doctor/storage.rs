@@ -2,19 +2,12 @@
 
 use super::Finding;
 use crate::app::App;
-use crate::bell::Bell;
-use crate::store::Store;
 
 const TABLES: &str = "tables";
 const QUEUES: &str = "queues";
 const POISON: &str = "poison queues";
 
 pub(super) async fn tables(app: &App) -> Vec<Finding> {
-    if matches!(app.store, Store::Memory(_)) {
-        let says = "records are kept in memory and lost with this process: set AzureWebJobsStorage, or \
-                    AzureWebJobsStorage__accountName";
-        return vec![Finding::bad(TABLES, says)];
-    }
     vec![match app.store.probe().await {
         Ok(()) => Finding::good(TABLES, "there, written, read, and a save of an old version is refused"),
         Err(error) => Finding::bad(TABLES, error.to_string()),
@@ -22,9 +15,6 @@ pub(super) async fn tables(app: &App) -> Vec<Finding> {
 }
 
 pub(super) async fn queues(app: &App) -> Vec<Finding> {
-    if matches!(app.bell, Bell::Memory(_)) {
-        return vec![Finding::bad(QUEUES, "bells are kept in memory, where no Functions host hears them: see tables")];
-    }
     let poisoned = match app.bell.probe().await {
         Ok(poisoned) => poisoned,
         Err(fault) => return vec![Finding::bad(QUEUES, fault.private)],
