@@ -19,13 +19,13 @@ async fn confirm_stubbornly(world: &World, purchase: &Purchase) {
     let buyer = world.visitor();
     for _ in 0..3 {
         let page = buyer.arrive(&purchase.landing_url, "buyer").await;
-        if page.status != 200 {
-            continue;
+        if page.status == 200 {
+            if page.input("form_token").is_none() {
+                return;
+            }
+            buyer.confirm(&page).await;
         }
-        if page.input("form_token").is_none() {
-            return;
-        }
-        buyer.confirm(&page).await;
+        // Nobody is as fast as this loop: without a breath, all three looks meet the same handler, which is being killed.
         world.idle().await;
     }
 }
@@ -109,9 +109,10 @@ async fn of_two_claimants_one_works() {
     world.faults(json!({ "activationLag": "PT10M" })).await;
     let buyer = world.visitor();
     let page = buyer.arrive(&purchase.landing_url, "buyer").await;
-    // The instance that took the confirmation dies before it can claim, so that the duty lies open.
+    // The instance that took the confirmation dies before it can claim, so that the duty lies open. Nobody follows to the
+    // page behind the form, whose look at the record could be the fifth operation as well.
     world.dev.mishaps.plan(5, Mishap::Refused);
-    buyer.confirm(&page).await;
+    buyer.confirm_with(&page, &[]).await;
     world.idle().await;
     world.dev.mishaps.cancel();
 
@@ -124,7 +125,7 @@ async fn of_two_claimants_one_works() {
     let other = world.silver().await;
     let page = buyer.arrive(&other.landing_url, "buyer").await;
     world.dev.mishaps.plan(5, Mishap::Refused);
-    buyer.confirm(&page).await;
+    buyer.confirm_with(&page, &[]).await;
     world.idle().await;
     world.dev.mishaps.cancel();
     assert!(world.record(&other.id).await.unwrap().duty(Kind::Activate).unwrap().is_due(world.now()));
