@@ -64,6 +64,40 @@ param publisherSupportUrl string
 @description('Where an active subscription leads.')
 param publisherAppUrl string
 
+// The publisher's own software; docs/settings.md explains each, and empty means that it is not connected
+
+@description('Who says that a confirmed purchase may be activated.')
+@allowed([
+  'automatic'
+  'publisher'
+])
+param activation string = 'automatic'
+
+@description('Where events are posted.')
+param publisherEventsUrl string = ''
+
+@description('With activation publisher: who is asked to provision.')
+param publisherProvisionUrl string = ''
+
+@description('With activation publisher: where the buyer is handed over before billing begins.')
+param publisherSetupUrl string = ''
+
+@description('Who is asked about changes of plan and seats that the policy allows.')
+param publisherDecisionsUrl string = ''
+
+@description('What silence of that one means.')
+@allowed([
+  'accept'
+  'refuse'
+])
+param publisherDecisionsDefault string = 'accept'
+
+@description('Where the buyer of an active subscription is handed over.')
+param publisherHandoffUrl string = ''
+
+@description('The hosts among these that may be in a private network.')
+param publisherAllowedHosts array = []
+
 // Size
 
 @description('Memory of one instance in MB.')
@@ -251,6 +285,14 @@ module app 'modules/app.bicep' = {
       PUBLISHER_NAME: publisherName
       PUBLISHER_SUPPORT_URL: publisherSupportUrl
       PUBLISHER_APP_URL: publisherAppUrl
+      ACTIVATION: activation
+      PUBLISHER_EVENTS_URL: publisherEventsUrl
+      PUBLISHER_PROVISION_URL: publisherProvisionUrl
+      PUBLISHER_SETUP_URL: publisherSetupUrl
+      PUBLISHER_DECISIONS_URL: publisherDecisionsUrl
+      PUBLISHER_DECISIONS_DEFAULT: publisherDecisionsDefault
+      PUBLISHER_HANDOFF_URL: publisherHandoffUrl
+      PUBLISHER_ALLOWED_HOSTS: join(publisherAllowedHosts, ',')
     }
   }
 }

@@ -32,3 +32,8 @@ param storageRedundancy = 'Standard_ZRS'
 //   blockDowngrades: { planOrder: [ 'bronze', 'silver', 'gold' ] }
 // }
 // param alwaysReady = 1
+
+// Your own software, once it listens; docs/events.md says what it hears.
+//
+// param publisherEventsUrl = 'https://app.contoso.com/marketplace/events'
+// param publisherHandoffUrl = 'https://app.contoso.com/marketplace/handoff'

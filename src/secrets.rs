@@ -63,7 +63,8 @@ impl Secrets {
         };
         let seal = |lists: Vec<Vec<CookieKey>>| Seal::new(&lists.concat());
         let events = |lists: Vec<EventsSecret>| EventsSecret(lists.into_iter().flat_map(|list| list.0).collect());
-        let events = settings.events_secret.as_ref().map(|source| place.newest_two(&EVENTS_SECRET, source, events));
+        let events =
+            settings.connection.events_secret.as_ref().map(|source| place.newest_two(&EVENTS_SECRET, source, events));
         Ok(Self {
             proof,
             cookie_keys: place.newest_two(&COOKIE_KEYS, &settings.cookie_keys, seal)?,

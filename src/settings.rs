@@ -1,6 +1,7 @@
 //! Settings: read once from the environment, typed, with every problem in one message that names its key.
 
 mod change_policy;
+mod connection;
 mod credential;
 mod reader;
 mod storage;
@@ -9,8 +10,11 @@ use std::fmt;
 
 use url::Url;
 
-pub(crate) use self::credential::{CERTIFICATE, CLIENT_SECRET, COOKIE_KEYS, EVENTS_SECRET, SecretSetting};
-pub use self::credential::{Credential, EventsSecret, Source, vault_name};
+pub use self::connection::{Activation, Connection};
+pub(crate) use self::credential::{
+    CERTIFICATE, CLIENT_SECRET, COOKIE_KEYS, EVENTS_SECRET, HANDOFF_KEYS, SecretSetting,
+};
+pub use self::credential::{Credential, EventsSecret, HandoffKey, HandoffKeys, Source, vault_name};
 use crate::policy::Policy;
 use crate::snapshot::live_offer;
 use reader::{MICROSOFT_AUTHORITY, Reader, SUPPORT_URL};
@@ -38,8 +42,8 @@ pub struct Settings {
     pub cookie_keys: Source<Vec<CookieKey>>,
     /// Where records and queues are kept; `None` means in this process. `AzureWebJobsStorage`.
     pub storage: Option<StorageSettings>,
-    /// Signs events for the publisher; nothing does so yet. `PUBLISHER_EVENTS_SECRET`.
-    pub events_secret: Option<Source<EventsSecret>>,
+    /// How the publisher's own software is connected.
+    pub connection: Connection,
     /// The user-assigned identity of this app; without it, its system-assigned one. `AZURE_CLIENT_ID`.
     pub azure_client_id: Option<String>,
     /// Where secrets are that are not given. `KEY_VAULT_URL`.
@@ -125,17 +129,19 @@ impl fmt::Debug for CookieKey {
 }
 
 /// Every key that [`Settings::read`] looks at.
-pub const KEYS: [&str; 27] = [
+pub const KEYS: [&str; 36] = [
     storage::KEY,
     storage::ACCOUNT_NAME,
     storage::CLIENT_ID,
     storage::CREDENTIAL,
     storage::QUEUE_URI,
     storage::TABLE_URI,
+    connection::ACTIVATION,
     "AZURE_CLIENT_ID",
     change_policy::KEY,
     "COOKIE_KEYS",
     "ENTRA_AUTHORITY_URL",
+    "HANDOFF_KEYS",
     "KEY_VAULT_URL",
     "MARKETPLACE_API_HOSTS",
     "MARKETPLACE_API_URL",
@@ -146,9 +152,16 @@ pub const KEYS: [&str; 27] = [
     "MARKETPLACE_TENANT_ID",
     "OFFERS",
     "PUBLIC_URL",
+    connection::ALLOWED_HOSTS,
     "PUBLISHER_APP_URL",
+    connection::DECISIONS_DEFAULT,
+    connection::DECISIONS_URL,
     "PUBLISHER_EVENTS_SECRET",
+    connection::EVENTS_URL,
+    connection::HANDOFF_URL,
     "PUBLISHER_NAME",
+    connection::PROVISION_URL,
+    connection::SETUP_URL,
     "PUBLISHER_SUPPORT_URL",
     "RECONCILE",
     "SIGNIN_CLIENT_ID",
@@ -186,7 +199,7 @@ impl Settings {
             },
             storage: storage::read(&mut reader),
             cookie_keys: reader.cookie_keys(vault),
-            events_secret: reader.events_secret(vault),
+            connection: reader.connection(vault),
             azure_client_id,
             key_vault_url,
         };

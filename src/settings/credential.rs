@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use url::Url;
@@ -51,6 +52,26 @@ impl fmt::Debug for EventsSecret {
     }
 }
 
+/// The private keys with which a hand-off is signed: a receiver takes either.
+#[derive(Clone, PartialEq, Eq)]
+pub struct HandoffKeys(pub Vec<HandoffKey>);
+
+/// A private key of the curve P-256, as PKCS#8 in DER.
+#[derive(Clone, PartialEq, Eq)]
+pub struct HandoffKey(pub Vec<u8>);
+
+impl fmt::Debug for HandoffKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("HandoffKeys")
+    }
+}
+
+impl fmt::Debug for HandoffKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("HandoffKey")
+    }
+}
+
 /// A setting that is a secret.
 pub(crate) struct SecretSetting<T> {
     /// Its key in the environment.
@@ -88,6 +109,14 @@ pub(crate) const EVENTS_SECRET: SecretSetting<EventsSecret> = SecretSetting {
     meaning: "one or two keys, separated by a comma, each whsec_ and 24 to 64 bytes in base64 (make one with: echo \
               \"whsec_$(openssl rand -base64 32)\")",
     parse: events_secret,
+};
+
+/// `HANDOFF_KEYS`.
+pub(crate) const HANDOFF_KEYS: SecretSetting<HandoffKeys> = SecretSetting {
+    key: "HANDOFF_KEYS",
+    meaning: "one or two private keys of the curve P-256, separated by a comma, each PKCS#8 in DER in base64 (make one \
+              with: openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 | openssl pkcs8 -topk8 -nocrypt -outform DER | base64 -w0)",
+    parse: handoff_keys,
 };
 
 impl<T> SecretSetting<T> {
@@ -162,10 +191,16 @@ impl Reader<'_> {
         self.source(&COOKIE_KEYS, given, vault)
     }
 
-    /// `None` where there is neither a value nor a vault: nobody needs it yet.
-    pub(super) fn events_secret(&mut self, vault: bool) -> Option<Source<EventsSecret>> {
-        let given = self.optional(EVENTS_SECRET.key);
-        (given.is_some() || vault).then(|| self.source(&EVENTS_SECRET, given, vault))
+    /// A secret that is needed only where something uses it. `None` where nothing does, no value is given, and there is
+    /// no vault that may hold it.
+    pub(super) fn optional_source<T>(
+        &mut self,
+        setting: &SecretSetting<T>,
+        needed: bool,
+        vault: bool,
+    ) -> Option<Source<T>> {
+        let given = self.optional(setting.key);
+        (given.is_some() || needed || vault).then(|| self.source(setting, given, vault))
     }
 
     fn source<T>(&mut self, setting: &SecretSetting<T>, given: Option<String>, vault: bool) -> Source<T> {
@@ -197,6 +232,15 @@ fn events_secret(value: &str) -> Result<EventsSecret, String> {
         if fits { Ok(bytes) } else { Err(format!("a key has {} bytes", bytes.len())) }
     };
     parts(value)?.into_iter().map(key).collect::<Result<_, _>>().map(EventsSecret)
+}
+
+fn handoff_keys(value: &str) -> Result<HandoffKeys, String> {
+    let key = |part: &str| {
+        let der = STANDARD.decode(part).map_err(|_| "a key is not base64")?;
+        let sound = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &der).is_ok();
+        if sound { Ok(HandoffKey(der)) } else { Err("a key is not a private key of P-256 as PKCS#8".to_owned()) }
+    };
+    parts(value)?.into_iter().map(key).collect::<Result<_, _>>().map(HandoffKeys)
 }
 
 /// The keys of a list.

@@ -73,8 +73,8 @@ const REFUSED_SETTINGS: [&str; 5] = [
 ];
 
 /// Settings that the vault holds, under their name in small letters with dashes.
-const SECRET_SETTINGS: [&str; 4] =
-    ["COOKIE_KEYS", "MARKETPLACE_CERTIFICATE", "MARKETPLACE_CLIENT_SECRET", "PUBLISHER_EVENTS_SECRET"];
+const SECRET_SETTINGS: [&str; 5] =
+    ["COOKIE_KEYS", "HANDOFF_KEYS", "MARKETPLACE_CERTIFICATE", "MARKETPLACE_CLIENT_SECRET", "PUBLISHER_EVENTS_SECRET"];
 
 /// The tables of the store.
 const TABLES: [&str; 2] = ["subscriptions", "system"];

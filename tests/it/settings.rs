@@ -2,12 +2,16 @@
 
 use std::collections::BTreeMap;
 
+use marketplace_fulfillment::duty::Verdict;
 use marketplace_fulfillment::marketplace::CallErrorKind;
 use marketplace_fulfillment::settings::{Credential, EventsSecret, Problems, Settings, Source, vault_name};
 
 use crate::world::World;
 
 pub(crate) const KEY: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+
+/// A private key of P-256, made for these tests.
+pub(crate) const HANDOFF_KEY: &str = "MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgQIWiLe+M7OnMF9zVrlKX8JNHxy7s/+64wfa2Ve86AEOhRANCAAQdeukvYL5lOLQ3zPqFVL19fLZLZxziBPskk/Ca/8LNdH8X6Ge640pays9vkcfakfMrj/Mzv3Xy4ONlrKGukyms";
 
 /// The least that is needed.
 pub(crate) fn good() -> BTreeMap<&'static str, &'static str> {
@@ -202,10 +206,64 @@ fn one_key_for_events_or_two_are_taken_and_shown_nowhere() {
         settings.insert("PUBLISHER_EVENTS_SECRET", value);
         let settings = read(&settings).unwrap();
         assert!(!format!("{settings:?}").contains(KEY));
-        let Some(Source::Given(EventsSecret(read))) = settings.events_secret else { panic!("{value}") };
+        let Some(Source::Given(EventsSecret(read))) = settings.connection.events_secret else { panic!("{value}") };
         assert_eq!((read.len(), read[0].len()), (keys, 32));
     }
-    assert!(read(&good()).unwrap().events_secret.is_none());
+    assert!(read(&good()).unwrap().connection.events_secret.is_none());
+}
+
+/// With what the publisher's software is connected, and the one sentence about what is missing or contradicts; empty where
+/// nothing is.
+#[test]
+fn the_publishers_software_is_connected_whole_or_not_at_all() {
+    let events_key = format!("whsec_{KEY}");
+    let secret = ("PUBLISHER_EVENTS_SECRET", events_key.as_str());
+    let inside = ("PUBLISHER_ALLOWED_HOSTS", "127.0.0.1, [::1], app.internal.contoso.example");
+    let (events, publisher) =
+        (("PUBLISHER_EVENTS_URL", "https://app.contoso.example/events"), ("ACTIVATION", "publisher"));
+    let setup = ("PUBLISHER_SETUP_URL", "https://app.contoso.example/setup");
+    let keys = ("HANDOFF_KEYS", HANDOFF_KEY);
+    let vault = ("KEY_VAULT_URL", "https://contoso.vault.azure.net");
+    let table: [(&[(&str, &str)], &str); 22] = [
+        (&[], ""),
+        (&[events, secret], ""),
+        (&[events, vault], ""),
+        (&[events], "PUBLISHER_EVENTS_SECRET is not set, and no Key Vault"),
+        (&[("PUBLISHER_DECISIONS_URL", "https://a.example/")], "PUBLISHER_EVENTS_SECRET is not set"),
+        (&[("PUBLISHER_EVENTS_URL", "http://app.contoso.example/"), secret], "must begin with https://"),
+        (&[("PUBLISHER_EVENTS_URL", "http://127.0.0.1:3000/"), secret], "name its host in PUBLISHER_ALLOWED_HOSTS"),
+        (&[("PUBLISHER_EVENTS_URL", "https://localhost/"), secret], "name its host in PUBLISHER_ALLOWED_HOSTS"),
+        (&[("PUBLISHER_EVENTS_URL", "http://127.0.0.1:3000/"), secret, inside], ""),
+        (&[("PUBLISHER_EVENTS_URL", "http://[::1]:3000/"), secret, inside], ""),
+        (&[("PUBLISHER_EVENTS_URL", "https://me:secret@a.example/"), secret], "user name, a password"),
+        (&[("PUBLISHER_EVENTS_URL", "https://a.example/#x"), secret], "a fragment"),
+        (&[("PUBLISHER_ALLOWED_HOSTS", "app.internal:8080")], "names \"app.internal:8080\", which is not a host"),
+        (&[("PUBLISHER_DECISIONS_DEFAULT", "maybe")], "\"accept\" or \"refuse\""),
+        (&[("ACTIVATION", "manual")], "\"automatic\" or \"publisher\""),
+        (&[publisher], "nobody is told of a purchase"),
+        (&[publisher, events, secret], ""),
+        (&[publisher, setup, keys], ""),
+        (&[publisher, setup], "HANDOFF_KEYS is not set, and no Key Vault"),
+        (&[setup, keys], "PUBLISHER_SETUP_URL is set, and ACTIVATION is \"automatic\""),
+        (&[("HANDOFF_KEYS", "%%%")], "a key is not base64; it must be one or two private keys of the curve P-256"),
+        (&[("HANDOFF_KEYS", KEY)], "not a private key of P-256"),
+    ];
+    for (settings, wanted) in table {
+        match with(settings.iter().copied()) {
+            Ok(read) => {
+                assert!(wanted.is_empty(), "{settings:?}");
+                assert!(!format!("{read:?}").contains(HANDOFF_KEY), "shown nowhere");
+            }
+            Err(Problems(problems)) => {
+                assert!(
+                    !wanted.is_empty() && problems.len() == 1 && problems[0].contains(wanted),
+                    "{settings:?}: {problems:?}"
+                );
+            }
+        }
+    }
+    let silence = with([("PUBLISHER_DECISIONS_DEFAULT", "refuse")]).unwrap().connection.decisions_default;
+    assert_eq!((silence, with([]).unwrap().connection.decisions_default), (Verdict::Failure, Verdict::Success));
 }
 
 #[test]

@@ -322,7 +322,7 @@ fn what_azure_refuses_is_explained() {
 fn cookie_keys_are_made_kept_and_rotated() {
     let azure = Azure::new();
     let keys = || azure.file("secrets/cookie-keys");
-    azure.ok("secrets", &["--vault", "kv", "cookie-keys", "publisher-events-secret"]);
+    azure.ok("secrets", &["--vault", "kv", "cookie-keys", "publisher-events-secret", "handoff-keys"]);
     let first = keys();
     azure.ok("secrets", &["--vault", "kv", "cookie-keys"]);
     assert_eq!(keys(), first);
@@ -338,6 +338,11 @@ fn cookie_keys_are_made_kept_and_rotated() {
         assert!(!problems.contains("COOKIE_KEYS"), "the program takes them: {problems}");
     }
     assert!(azure.file("secrets/publisher-events-secret").starts_with("whsec_"));
+    azure.ok("secrets", &["--vault", "kv", "--rotate", "handoff-keys"]);
+    let handoff = azure.file("secrets/handoff-keys");
+    assert_eq!(handoff.split(',').count(), 2, "{handoff}");
+    let problems = Settings::read(|key| (key == "HANDOFF_KEYS").then(|| handoff.clone())).unwrap_err().to_string();
+    assert!(!problems.contains("HANDOFF_KEYS"), "the program takes them: {problems}");
     assert!(!azure.file("calls").contains(&first), "on no command line");
 }
 
