@@ -18,6 +18,7 @@ use crate::marketplace::caller::Caller;
 use crate::marketplace::{CallError, Marketplace};
 use crate::outbound;
 use crate::pages::Pages;
+use crate::publisher::{Lookup, Publisher};
 use crate::secrets::Secrets;
 use crate::settings::Settings;
 use crate::storage::Account;
@@ -49,6 +50,8 @@ pub struct App {
     pub marketplace: Marketplace,
     /// Who may call the webhook.
     pub caller: Caller,
+    /// The publisher's own software.
+    pub publisher: Publisher,
     /// Sign-in of people.
     pub entra: Entra,
     /// The secrets, and with them what browsers carry for us.
@@ -179,6 +182,7 @@ impl App {
         Ok(Self {
             marketplace: Marketplace::new(&settings.marketplace, proof, clock.clone(), http.clone())?,
             caller: Caller::new(&settings.marketplace, http.clone()),
+            publisher: Publisher::new(&[], Lookup::System)?,
             entra: Entra::new(&settings.entra, http),
             secrets,
             pages: Pages::new(&settings.publisher),

@@ -28,6 +28,7 @@ pub mod pages;
 pub mod person;
 pub mod policy;
 pub mod problem;
+pub mod publisher;
 pub mod rotating;
 pub mod seal;
 pub mod secrets;

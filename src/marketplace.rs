@@ -29,6 +29,7 @@ pub use self::token::{Proof, TOKEN_RETRIES, TOKEN_RETRY_DELAY, TOKEN_TIMEOUT, To
 use crate::clock::Clock;
 use crate::error::{Code, Fault};
 use crate::identity::NoToken;
+use crate::outbound::retry_after;
 use crate::settings::MarketplaceSettings;
 use crate::subscription::{Snapshot, SubscriptionId};
 
@@ -326,7 +327,7 @@ fn submitted(answer: &Answer) -> Submitted {
     });
     Submitted {
         operation_id: header("operation-id").or(named).map(str::to_owned),
-        retry_after: call::retry_after(&answer.headers),
+        retry_after: retry_after(&answer.headers, RETRY_AFTER_LIMIT),
         already: answer.status == reqwest::StatusCode::OK,
         location,
     }

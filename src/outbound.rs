@@ -1,8 +1,10 @@
 //! The one HTTP client for every call that leaves this process, and how Azure's SDK uses it: within bounds, and on the
 //! road to a local sign-in server.
 
+mod retry_after;
 mod traced;
 
+use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +18,7 @@ use hyper_util::client::proxy::matcher::Matcher;
 use reqwest::redirect::Policy;
 use url::Url;
 
+pub(crate) use self::retry_after::retry_after;
 pub use self::traced::traced;
 use crate::settings::is_loopback;
 
@@ -67,6 +70,17 @@ fn credentials(header: &str) -> Option<(String, String)> {
     let decoded = STANDARD.decode(header.strip_prefix("Basic ")?).ok()?;
     let (name, password) = std::str::from_utf8(&decoded).ok()?.split_once(':')?;
     Some((name.to_owned(), password.to_owned()))
+}
+
+/// An error and what is under it, outermost first.
+pub(crate) fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |cause| (*cause).source())
+}
+
+/// A failure of the HTTP client in the words of its innermost cause. What the client wraps around it names the URL.
+pub(crate) fn innermost(error: &reqwest::Error) -> String {
+    let cause = causes(error).filter(|cause| !cause.is::<reqwest::Error>()).last();
+    cause.map_or_else(|| "the exchange failed".to_owned(), ToString::to_string)
 }
 
 /// The cloud that a credential of Azure's SDK must be told of to ask `authority` for tokens. Always tell it: left alone,
@@ -168,8 +182,8 @@ impl HttpClient for Bounded {
 
 /// The same failure in the words of its innermost cause. What reqwest wraps around it names the URL.
 fn without_url(error: &azure_core::Error) -> azure_core::Error {
-    let causes = std::iter::successors(Some(error as &(dyn std::error::Error + 'static)), |cause| (*cause).source());
-    let innermost = causes.filter(|cause| !cause.is::<reqwest::Error>() && !cause.is::<azure_core::Error>()).last();
+    let innermost =
+        causes(error).filter(|cause| !cause.is::<reqwest::Error>() && !cause.is::<azure_core::Error>()).last();
     let words = innermost.map_or_else(|| "the exchange failed".to_owned(), ToString::to_string);
     azure_core::Error::with_message(error.kind().clone(), words)
 }

@@ -105,6 +105,8 @@ pub struct Call {
     pub request_id: Option<String>,
     /// The id by which the other side finds calls together, where we choose it.
     pub correlation_id: Option<String>,
+    /// Whether the path may hold a secret: then nothing of it is logged either.
+    pub hides_path: bool,
 }
 
 /// How a call failed.
@@ -122,7 +124,16 @@ impl Call {
     /// A call of `operation` at `whom`.
     pub fn new(whom: &'static str, operation: &'static str, method: impl Into<String>, url: &Url) -> Self {
         let (method, url) = (method.into(), url.clone());
-        Self { whom, operation, method, url, subscription_id: None, request_id: None, correlation_id: None }
+        Self {
+            whom,
+            operation,
+            method,
+            url,
+            subscription_id: None,
+            request_id: None,
+            correlation_id: None,
+            hides_path: false,
+        }
     }
 
     /// Begins it.
@@ -161,7 +172,8 @@ impl CallOut {
 
     fn write(&mut self, outcome: Result<(), Failed<'_>>) {
         let Some(call) = self.call.take() else { return };
-        let Call { whom, operation, method, url, subscription_id, request_id, correlation_id } = call;
+        let Call { whom, operation, method, url, subscription_id, request_id, correlation_id, hides_path } = call;
+        let path = (!hides_path).then(|| url.path().get(..PATH_LENGTH).unwrap_or(url.path()));
         let failed = outcome.err();
         macro_rules! line {
             ($level:ident, $message:literal) => {
@@ -177,7 +189,7 @@ impl CallOut {
                     server.address = url.host_str(),
                     server.port = url.port_or_known_default(),
                     url.scheme = url.scheme(),
-                    url.path = url.path().get(..PATH_LENGTH).unwrap_or(url.path()),
+                    url.path = path,
                     error.type = failed.map(|failed| failed.kind),
                     azure.service.request.id = self.service_request_id,
                     operation,

@@ -1,13 +1,9 @@
 //! One exchange with the marketplace, the same for every operation: who may be asked, with what, for how long, how much
 //! of the answer is read, what a refusal means, and the one line that the log gets.
 
-use std::error::Error as _;
-
-use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, DATE, HeaderMap, HeaderValue, RETRY_AFTER};
+use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc2822;
 use tokio::time::{Instant, timeout_at};
 use url::Url;
 use uuid::Uuid;
@@ -17,6 +13,7 @@ use super::refusal::Refusal;
 use super::wire::Unreadable;
 use super::{Marketplace, PURCHASE_TOKEN_LENGTH, RESPONSE_LIMIT, RETRY_AFTER_LIMIT};
 use crate::identity::NoToken;
+use crate::outbound::{innermost, retry_after};
 use crate::settings::{host_and_port, is_loopback};
 use crate::span::{self, CallOut, Failed};
 use crate::subscription::SubscriptionId;
@@ -141,8 +138,10 @@ impl Marketplace {
     ) -> Result<Answer, Failure> {
         let request = self.request(call, request_id, deadline).await?;
         let request = span.headers().fold(request, |request, (name, value)| request.header(name, value));
-        let mut response =
-            timeout_at(deadline, request.send()).await.map_err(|_| too_late())?.map_err(unreachable_by)?;
+        let mut response = timeout_at(deadline, request.send())
+            .await
+            .map_err(|_| too_late())?
+            .map_err(|error| unreachable_by(&error))?;
         let status = response.status();
         let theirs = text(response.headers(), REQUEST_ID).map(|id| scrub(id, &[])).filter(|id| id != request_id);
         span.answered(status.as_u16(), theirs.as_deref());
@@ -151,7 +150,7 @@ impl Marketplace {
             return Ok(Answer { status, headers: response.headers().clone(), body, url: call.url.clone() });
         }
         let refusal = Refusal::read(&body, &[call.purchase_token.unwrap_or_default()]);
-        Err(refused(call, status, &refusal, retry_after(response.headers())))
+        Err(refused(call, status, &refusal, retry_after(response.headers(), RETRY_AFTER_LIMIT)))
     }
 
     async fn request(
@@ -223,7 +222,7 @@ fn purchase_token(token: &str) -> Result<HeaderValue, Failure> {
 /// Reads a body up to [`RESPONSE_LIMIT`], whatever length it announces.
 async fn body_of(response: &mut reqwest::Response) -> Result<Vec<u8>, Failure> {
     let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(unreachable_by)? {
+    while let Some(chunk) = response.chunk().await.map_err(|error| unreachable_by(&error))? {
         if body.len() + chunk.len() > RESPONSE_LIMIT {
             return Err(Failure::new(
                 CallErrorKind::Unreadable,
@@ -239,14 +238,11 @@ fn too_late() -> Failure {
     Failure::new(CallErrorKind::Unreachable { may_have_arrived: true }, "the marketplace did not answer in time")
 }
 
-fn unreachable_by(error: reqwest::Error) -> Failure {
-    let error = error.without_url();
+fn unreachable_by(error: &reqwest::Error) -> Failure {
     let may_have_arrived = !(error.is_connect() || error.is_builder());
-    let causes = std::iter::successors(error.source(), |cause| (*cause).source());
-    let cause = causes.last().map_or_else(|| error.to_string(), ToString::to_string);
     Failure::new(
         CallErrorKind::Unreachable { may_have_arrived },
-        format!("the marketplace cannot be reached: {}", scrub(&cause, &[])),
+        format!("the marketplace cannot be reached: {}", scrub(&innermost(error), &[])),
     )
 }
 
@@ -281,21 +277,6 @@ fn refused(call: &Call<'_>, status: StatusCode, refusal: &Refusal, retry_after: 
         format!("the marketplace answered {}{said}", status.as_u16())
     };
     Failure { kind, detail, retry_after, code: refusal.code.clone() }
-}
-
-/// Reads `Retry-After`, in seconds or as a date, up to [`RETRY_AFTER_LIMIT`]. A date is compared with the answer's own
-/// `Date`: both come from the same clock, which ours need not agree with.
-pub(super) fn retry_after(headers: &HeaderMap) -> Option<time::Duration> {
-    let value = text(headers, RETRY_AFTER.as_str())?.trim();
-    let wait = match value.parse::<u32>() {
-        Ok(seconds) => time::Duration::seconds(i64::from(seconds)),
-        Err(_) => moment(value)? - moment(text(headers, DATE.as_str())?)?,
-    };
-    Some(wait.clamp(time::Duration::ZERO, RETRY_AFTER_LIMIT))
-}
-
-fn moment(text: &str) -> Option<OffsetDateTime> {
-    OffsetDateTime::parse(text.trim(), &Rfc2822).ok()
 }
 
 pub(super) fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
