@@ -10,7 +10,8 @@ use tokio::sync::Semaphore;
 
 use crate::bell::{Bell, Doorbell, azure, memory};
 use crate::clock::Clock;
-use crate::duty::{Duty, DutyId, FIRST_BELL, Queue};
+use crate::duty::{Duty, DutyId, Kind, Queue};
+use crate::endpoint::Endpoint;
 use crate::entra::Entra;
 use crate::error::{Code, Fault, Retry};
 use crate::history::Actor;
@@ -52,6 +53,8 @@ pub struct App {
     pub caller: Caller,
     /// The publisher's own software.
     pub publisher: Publisher,
+    /// What is known of its events endpoint.
+    pub endpoint: Endpoint,
     /// Sign-in of people.
     pub entra: Entra,
     /// The secrets, and with them what browsers carry for us.
@@ -111,6 +114,11 @@ pub enum Otherwise {
     /// The other side proved that it cannot be done.
     Impossible {
         /// The proof.
+        why: String,
+    },
+    /// Try no more until somebody asks for it: the other side wants no more of it.
+    GiveUp {
+        /// Why.
         why: String,
     },
 }
@@ -182,7 +190,8 @@ impl App {
         Ok(Self {
             marketplace: Marketplace::new(&settings.marketplace, proof, clock.clone(), http.clone())?,
             caller: Caller::new(&settings.marketplace, http.clone()),
-            publisher: Publisher::new(&[], Lookup::System)?,
+            publisher: Publisher::new(&settings.connection.allowed_hosts, Lookup::System)?,
+            endpoint: Endpoint::new(store.clone(), settings.connection.events.as_ref()),
             entra: Entra::new(&settings.entra, http),
             secrets,
             pages: Pages::new(&settings.publisher),
@@ -245,7 +254,7 @@ impl App {
                 Applied::Changed { rings } => rings,
             };
             subscription.history.name(told, person);
-            if self.save(&subscription, Some(&stored.etag), told, &rings).await? {
+            if self.save(&mut subscription, Some(&stored.etag), told, &rings).await? {
                 return Ok(Recorded::Saved { subscription, rings });
             }
         }
@@ -260,7 +269,7 @@ impl App {
         note_subscription(id);
         for _ in 0..SAVE_TRIES {
             let now = self.clock.now();
-            let (subscription, etag, told) = match self.store.load(id).await? {
+            let (mut subscription, etag, told) = match self.store.load(id).await? {
                 None => (Subscription::discovered(id.clone(), said.clone(), Actor::Marketplace, now), None, 0),
                 Some(stored) => {
                     let mut subscription = stored.subscription;
@@ -270,27 +279,29 @@ impl App {
                     (subscription, Some(stored.etag), told)
                 }
             };
-            if self.save(&subscription, etag.as_ref(), told, &[]).await? {
+            if self.save(&mut subscription, etag.as_ref(), told, &[]).await? {
                 return Ok(subscription);
             }
         }
         Err(contended(id))
     }
 
-    /// Saves a record, then writes its news to the log and rings for what has become due, in that order: `told` entries
-    /// of its history are known. `false` where the race was lost.
+    /// Saves a record with what the publisher's software is to hear of it, then writes its history to the log and rings for
+    /// what has become due, in that order: `told` entries of its history are known. `false` where the race was lost.
     pub async fn save(
         &self,
-        subscription: &Subscription,
+        subscription: &mut Subscription,
         expected: Option<&Etag>,
         told: usize,
         rings: &[Queue],
     ) -> Result<bool, Fault> {
+        let listens = self.settings.connection.events.is_some();
+        let news = subscription.owe_news(listens, self.clock.now());
         match self.store.save(subscription, expected).await {
             Ok(_) => {
                 log_history(subscription, told);
-                for queue in rings {
-                    self.ring(*queue, &subscription.id, FIRST_BELL).await;
+                for queue in rings.iter().copied().chain(news) {
+                    self.ring(queue, &subscription.id, queue.first_bell()).await;
                 }
                 Ok(true)
             }
@@ -331,7 +342,7 @@ impl App {
             let now = self.clock.now();
             let told = subscription.history.total();
             let rings = apply_attempt(&mut subscription, &duty, &attempt.learnt, read, &attempt.otherwise, now);
-            if self.save(&subscription, Some(&etag), told, &rings).await? {
+            if self.save(&mut subscription, Some(&etag), told, &rings).await? {
                 self.ring_again(&subscription, &duty, now).await;
                 return Ok(());
             }
@@ -344,7 +355,9 @@ impl App {
             }
             subscription = stored.subscription;
             etag = stored.etag;
-            read = self.marketplace.get_subscription(&id).await.ok();
+            // What the publisher's software took says nothing of what Microsoft shows.
+            let asks = duty.kind != Kind::Notify;
+            read = if asks { self.marketplace.get_subscription(&id).await.ok() } else { None };
         }
         Err(contended(&id))
     }
@@ -406,6 +419,7 @@ fn apply_attempt(
         let event = match otherwise.clone() {
             Otherwise::Wait { why, after } => Event::Deferred { duty, why, after },
             Otherwise::Impossible { why } => Event::Impossible { duty, why },
+            Otherwise::GiveUp { why } => Event::GivenUp { duty, why },
         };
         subscription.apply(event, now);
     }

@@ -40,7 +40,8 @@ pub async fn examine_settings(get: impl Fn(&str) -> Option<String>, clock: Clock
         }
     };
     match App::open(settings, clock) {
-        Ok(app) => examine(&app).await,
+        // Boxed: it asks everybody at once, and whoever waits for it would carry the room for that.
+        Ok(app) => Box::pin(examine(&app)).await,
         Err(fault) => {
             let mut report = Report::default();
             report.extend(version());

@@ -30,6 +30,14 @@ pub const BACKOFF_CEILING: Duration = Duration::hours(1);
 /// Microsoft gives to activate a purchase.
 pub const PATIENCE: Duration = Duration::days(3);
 
+/// How long the publisher's software is told of something that it does not take, before somebody is called: an outage of
+/// a weekend's length, at most, and Standard Webhooks advises a few days.
+pub const NOTIFY_PATIENCE: Duration = Duration::days(2);
+
+/// How long after something is to be told its first bell rings. By then the instance that made it happen has mostly made
+/// the next thing happen as well: both are told at once, and nobody loses a race for the record.
+pub const NOTIFY_FIRST_BELL: Duration = Duration::seconds(5);
+
 /// How long an accepted activation is watched before it is asked for again. Activate may be repeated (the documents
 /// since December 2022 name only Suspended as refused), but a repetition explains nothing that waiting does not.
 pub const ACCEPTED_PATIENCE: Duration = Duration::hours(4);
@@ -51,13 +59,13 @@ pub struct Duty {
     pub task: Task,
     /// How often it was claimed so far; a claim counts even when the claimant died.
     pub attempts: u32,
-    /// When it was taken on, or last taken up again by an operator. [`PATIENCE`] counts from here.
+    /// When it was taken on, or last taken up again by an operator. [`Kind::patience`] counts from here.
     pub since: OffsetDateTime,
     /// Not due before this: a lease while somebody works on it, a back-off afterwards.
     pub not_before: OffsetDateTime,
     /// Why the last attempt did not finish it; without personal data, at most [`ERROR_LENGTH`] characters.
     pub last_error: Option<String>,
-    /// Set when it was tried for longer than [`PATIENCE`]: nobody tries again until an operator or the buyer asks.
+    /// Set when it was tried for longer than its [`Kind::patience`]: nobody tries again until an operator or the buyer asks.
     pub failed_at: Option<OffsetDateTime>,
     /// What a newer version wrote into this duty.
     pub opaque: Opaque,
@@ -117,6 +125,8 @@ pub enum Task {
         /// What became of the request, once Microsoft received it.
         sent: Option<Sent>,
     },
+    /// The publisher's software must have taken what is in the outbox, in its order. It takes no room among [`DUTIES`].
+    Notify,
 }
 
 /// Our answer to a change that the customer asks for.
@@ -163,6 +173,8 @@ pub enum Kind {
     Change,
     /// See [`Task::Cancel`].
     Cancel,
+    /// See [`Task::Notify`].
+    Notify,
 }
 
 /// Which duty of a subscription: its kind, and the operation where there can be several of one kind.
@@ -183,11 +195,13 @@ pub enum Queue {
     Acknowledgements,
     /// Rings for `change`.
     Changes,
+    /// Rings for `notify`.
+    Notifications,
 }
 
 impl Queue {
     /// Every queue.
-    pub const ALL: [Self; 3] = [Self::Activations, Self::Acknowledgements, Self::Changes];
+    pub const ALL: [Self; 4] = [Self::Activations, Self::Acknowledgements, Self::Changes, Self::Notifications];
 
     /// The queue's name in storage and in `function.json`.
     pub fn name(self) -> &'static str {
@@ -195,13 +209,31 @@ impl Queue {
             Self::Activations => "activations",
             Self::Acknowledgements => "acknowledgements",
             Self::Changes => "changes",
+            Self::Notifications => "notifications",
+        }
+    }
+
+    /// How long after a duty was saved its bell rings.
+    pub fn first_bell(self) -> Duration {
+        match self {
+            Self::Activations | Self::Acknowledgements | Self::Changes => FIRST_BELL,
+            Self::Notifications => NOTIFY_FIRST_BELL,
         }
     }
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 5] = [Self::Activate, Self::Examine, Self::Acknowledge, Self::Change, Self::Cancel];
+    pub const ALL: [Self; 6] =
+        [Self::Activate, Self::Examine, Self::Acknowledge, Self::Change, Self::Cancel, Self::Notify];
+
+    /// How long a duty of this kind is tried before it is failed.
+    pub fn patience(self) -> Duration {
+        match self {
+            Self::Activate | Self::Examine | Self::Acknowledge | Self::Change | Self::Cancel => PATIENCE,
+            Self::Notify => NOTIFY_PATIENCE,
+        }
+    }
 
     /// The queue whose function discharges this kind.
     pub fn queue(self) -> Queue {
@@ -209,6 +241,7 @@ impl Kind {
             Self::Activate => Queue::Activations,
             Self::Examine | Self::Acknowledge => Queue::Acknowledgements,
             Self::Change | Self::Cancel => Queue::Changes,
+            Self::Notify => Queue::Notifications,
         }
     }
 
@@ -220,6 +253,7 @@ impl Kind {
             Self::Acknowledge => "acknowledge",
             Self::Change => "change",
             Self::Cancel => "cancel",
+            Self::Notify => "notify",
         }
     }
 }
@@ -304,6 +338,7 @@ impl Task {
             }
             Self::Change { .. } => Kind::Change.into(),
             Self::Cancel { .. } => Kind::Cancel.into(),
+            Self::Notify => Kind::Notify.into(),
         }
     }
 }
@@ -338,14 +373,14 @@ impl Duty {
         self.not_before = now + LEASE;
     }
 
-    /// Puts the duty off after an attempt that did not finish it, and fails it past [`PATIENCE`].
+    /// Puts the duty off after an attempt that did not finish it, and fails it past its [`Kind::patience`].
     ///
     /// `after` is the other side's `Retry-After`: it can lengthen the wait and never shorten it, up to
     /// [`BACKOFF_CEILING`], so that no foreign header can make us forget a duty. `salt` spreads the waits of different
     /// subscriptions.
     pub(crate) fn defer(&mut self, why: &str, after: Option<Duration>, salt: &str, now: OffsetDateTime) {
         self.last_error = Some(why.chars().take(ERROR_LENGTH).collect());
-        if now - self.since >= PATIENCE {
+        if now - self.since >= self.task.id().kind.patience() {
             self.failed_at = Some(now);
             return;
         }
@@ -353,7 +388,13 @@ impl Duty {
         self.not_before = now + wait.min(BACKOFF_CEILING);
     }
 
-    /// Takes a duty up again that had failed or waits: due at once, with fresh [`PATIENCE`].
+    /// Nobody tries again until somebody asks for it.
+    pub(crate) fn give_up(&mut self, why: &str, now: OffsetDateTime) {
+        self.last_error = Some(why.chars().take(ERROR_LENGTH).collect());
+        self.failed_at = Some(now);
+    }
+
+    /// Takes a duty up again that had failed or waits: due at once, with fresh patience.
     pub(crate) fn retry(&mut self, now: OffsetDateTime) {
         self.failed_at = None;
         self.since = now;

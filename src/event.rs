@@ -5,7 +5,7 @@ use time::{Duration, OffsetDateTime};
 use crate::duty::{DutyId, Kind, Queue, Verdict, Wanted};
 use crate::history::Actor;
 use crate::opaque::Opaque;
-use crate::snapshot::{OperationId, Snapshot};
+use crate::snapshot::{OperationId, Snapshot, Terms};
 
 /// Something that happened to a subscription.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +22,8 @@ pub enum Event {
     Decided {
         /// What was asked.
         notice: Notice,
+        /// Plan and seats that it would lead to.
+        wanted: Terms,
         /// The answer, which nothing changes any more.
         verdict: Verdict,
         /// The reason of a refusal.
@@ -91,6 +93,32 @@ pub enum Event {
         /// What differed.
         why: String,
     },
+    /// One of Microsoft's deadlines is near.
+    DeadlineNear {
+        /// What must happen before it: a word.
+        wanted: &'static str,
+        /// When it is.
+        at: OffsetDateTime,
+    },
+    /// The publisher's software has taken every announcement up to this number.
+    Delivered {
+        /// The number.
+        through: u64,
+    },
+    /// Nobody tries the duty again until somebody asks for it, because the other side asked for that.
+    GivenUp {
+        /// Which duty.
+        duty: DutyId,
+        /// Why.
+        why: String,
+    },
+    /// The publisher's software wants to hear again what it was told from this number on.
+    Replayed {
+        /// The number.
+        from: u64,
+        /// Who asked for it.
+        by: Actor,
+    },
 }
 
 /// What a webhook named: ids and the action, never facts.
@@ -107,6 +135,8 @@ pub struct Notice {
 pub struct Answered {
     /// The operation.
     pub operation: OperationId,
+    /// Microsoft's word for what it was about; records of before this was kept have none.
+    pub action: Option<String>,
     /// What we decided.
     pub decision: Decision,
     /// When.

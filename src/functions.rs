@@ -7,6 +7,7 @@ pub mod confirm;
 pub mod doctor;
 pub mod health;
 pub mod landing;
+pub mod notify;
 pub mod progress;
 pub mod reconcile;
 pub mod signin;
@@ -41,6 +42,7 @@ pub enum Function {
     Doctor,
     Health,
     Landing,
+    Notify,
     Progress,
     Reconcile,
     Signin,
@@ -96,7 +98,7 @@ pub struct Refused {
 
 impl Function {
     /// Every function.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Acknowledge,
         Self::Activate,
         Self::Change,
@@ -104,6 +106,7 @@ impl Function {
         Self::Doctor,
         Self::Health,
         Self::Landing,
+        Self::Notify,
         Self::Progress,
         Self::Reconcile,
         Self::Signin,
@@ -127,6 +130,7 @@ impl Function {
             Self::Doctor => "doctor",
             Self::Health => "health",
             Self::Landing => "landing",
+            Self::Notify => "notify",
             Self::Progress => "progress",
             Self::Reconcile => "reconcile",
             Self::Signin => "signin",
@@ -147,6 +151,7 @@ impl Function {
             Self::Activate => Trigger::Queue(Queue::Activations),
             Self::Acknowledge => Trigger::Queue(Queue::Acknowledgements),
             Self::Change => Trigger::Queue(Queue::Changes),
+            Self::Notify => Trigger::Queue(Queue::Notifications),
             Self::Reconcile | Self::Sweep => Trigger::Timer,
         }
     }
@@ -162,7 +167,7 @@ impl Function {
             Self::Signin => Some("/api/signin"),
             Self::Subscriptions => Some("/api/subscriptions/{*path}"),
             Self::Webhook => Some("/api/webhook"),
-            Self::Acknowledge | Self::Activate | Self::Change | Self::Reconcile | Self::Sweep => None,
+            Self::Acknowledge | Self::Activate | Self::Change | Self::Notify | Self::Reconcile | Self::Sweep => None,
         }
     }
 }
@@ -179,7 +184,12 @@ pub async fn answer(app: &App, function: Function, request: &Request, now: Offse
         Function::Doctor => Ok(Box::pin(doctor::run(app)).await.into()),
         Function::Health => Ok(health::run(request).into()),
         Function::Webhook => webhook::run(app, request, now).await,
-        Function::Acknowledge | Function::Activate | Function::Change | Function::Reconcile | Function::Sweep => {
+        Function::Acknowledge
+        | Function::Activate
+        | Function::Change
+        | Function::Notify
+        | Function::Reconcile
+        | Function::Sweep => {
             Err(Fault::new(Code::UnknownFunction, format!("{} is not an HTTP function", function.name())).into())
         }
     };
@@ -233,6 +243,7 @@ pub async fn discharge(app: &App, doorbell: &Doorbell) -> Result<(), Fault> {
         Queue::Activations => activate::run(app, id).await,
         Queue::Acknowledgements => acknowledge::run(app, id).await,
         Queue::Changes => change::run(app, id).await,
+        Queue::Notifications => notify::run(app, id).await,
     }
 }
 

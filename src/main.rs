@@ -108,7 +108,7 @@ async fn run_serve(environment: &BTreeMap<String, String>) -> Result<std::conver
         .map_err(|error| format!("cannot listen on 127.0.0.1:{port}: {error}"))?;
     let settings = Settings::read(|key| settings::find(environment, key)).map_err(|problems| problems.to_string())?;
     if settings.storage.is_none() {
-        return serve_from_memory(environment, settings, listener).await;
+        return Box::pin(serve_from_memory(environment, settings, listener)).await;
     }
     let app = App::open(settings, Clock::System).map_err(|fault| fault.private)?;
     serve::serve(app, listener).await;

@@ -38,11 +38,15 @@ pub fn conclude(notice: Notice, known: &Snapshot, operation: Option<&Operation>,
         return Event::Noticed(notice);
     }
     match operation.action {
-        Action::ChangePlan | Action::ChangeQuantity => match policy.decide(&known.terms(), &wanted(known, operation)) {
-            policy::Verdict::Accept => Event::Decided { notice, verdict: Verdict::Success, why: None },
-            policy::Verdict::Refuse { why } => Event::Decided { notice, verdict: Verdict::Failure, why: Some(why) },
-        },
-        Action::Reinstate => Event::Decided { notice, verdict: Verdict::Success, why: None },
+        Action::ChangePlan | Action::ChangeQuantity => {
+            let wanted = wanted(known, operation);
+            let (verdict, why) = match policy.decide(&known.terms(), &wanted) {
+                policy::Verdict::Accept => (Verdict::Success, None),
+                policy::Verdict::Refuse { why } => (Verdict::Failure, Some(why)),
+            };
+            Event::Decided { notice, wanted, verdict, why }
+        }
+        Action::Reinstate => Event::Decided { notice, wanted: known.terms(), verdict: Verdict::Success, why: None },
         Action::Suspend | Action::Renew | Action::Unsubscribe | Action::Subscribe | Action::Other(_) => {
             Event::Noticed(notice)
         }

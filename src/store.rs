@@ -37,6 +37,8 @@ pub enum Kept {
     CallerKeys,
     /// Where the reconciliation goes on.
     ReconcileCursor,
+    /// What is known of the publisher's events endpoint.
+    EventsEndpoint,
 }
 
 impl Kept {
@@ -45,6 +47,7 @@ impl Kept {
         match self {
             Self::CallerKeys => "caller-keys",
             Self::ReconcileCursor => "reconcile-cursor",
+            Self::EventsEndpoint => "events-endpoint",
         }
     }
 }

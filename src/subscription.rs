@@ -2,6 +2,7 @@
 //! Pure and total: [`Subscription::apply`] takes an event and the time, and says what changed. No clock, no I/O, no JSON.
 
 mod duties;
+mod news;
 mod notices;
 
 use time::{Duration, OffsetDateTime};
@@ -10,6 +11,7 @@ use crate::duty::{ACCEPTED_PATIENCE, DUTIES, Duty, DutyId, Kind, Task, UnknownDu
 pub use crate::event::{Answered, Applied, Decision, Event, Notice, Refusal};
 use crate::history::{Actor, Entry, Happening, History};
 use crate::opaque::Opaque;
+use crate::outbox::{Announcement, News, Outbox};
 pub use crate::snapshot::{OperationId, Party, Snapshot, Status, SubscriptionId, Term, Terms};
 
 /// When a buyer who waits for the activation is told that it takes longer than usual. The documents say "a few minutes".
@@ -68,6 +70,8 @@ pub struct Subscription {
     pub answered: Vec<Answered>,
     /// What happened.
     pub history: History,
+    /// What the publisher's software is told of it.
+    pub outbox: Outbox,
     /// When the record was made.
     pub created_at: OffsetDateTime,
     /// What a newer version wrote into the record, beside what it wrote into duties, answers and history.
@@ -79,6 +83,7 @@ impl Subscription {
     pub fn discovered(id: SubscriptionId, known: Snapshot, by: Actor, now: OffsetDateTime) -> Self {
         let active = known.status == Status::Subscribed;
         let to = Some(known.status.as_str().to_owned());
+        let told = Announcement::new(News::Purchased, by.clone(), now);
         let mut new = Self {
             id,
             known,
@@ -89,10 +94,20 @@ impl Subscription {
             unknown_duties: Vec::new(),
             answered: Vec::new(),
             history: History::default(),
+            outbox: Outbox::begin(now),
             created_at: now,
             opaque: Opaque::default(),
         };
         new.history.note(Entry::new(by, Happening::Discovered, now).changing(None, to));
+        new.tell(told);
+        new.tell_status(None, now);
+        new
+    }
+
+    /// The record of a subscription that was there before this program. It is what we begin with, and no news.
+    pub fn adopted(id: SubscriptionId, known: Snapshot, now: OffsetDateTime) -> Self {
+        let mut new = Self::discovered(id, known, Actor::Program, now);
+        new.outbox = Outbox::begin(now);
         new
     }
 
@@ -108,9 +123,10 @@ impl Subscription {
         self.unknown_duties.iter().any(|duty| duty.id() == id)
     }
 
-    /// Whether no further duty has room.
+    /// Whether no further duty has room. News always has.
     fn is_full(&self) -> bool {
-        self.duties.len() + self.unknown_duties.len() >= DUTIES
+        let owed = self.duties.iter().filter(|duty| duty.task != Task::Notify).count();
+        owed + self.unknown_duties.len() >= DUTIES
     }
 
     /// When the next duty falls due; `None` where nothing is owed, or only what has failed or is not understood.
@@ -162,7 +178,7 @@ impl Subscription {
             Event::Confirmed(by) => self.confirm(by, now),
             Event::Unread(notice) => self.unread(notice, now),
             Event::Noticed(notice) => self.noticed(&notice, now),
-            Event::Decided { notice, verdict, why } => self.decided(&notice, verdict, why, now),
+            Event::Decided { notice, wanted, verdict, why } => self.decided(&notice, &wanted, verdict, why, now),
             Event::Closed { operation, outcome, as_answered } => self.closed(&operation, &outcome, as_answered, now),
             Event::Ordered(wanted) => self.order(wanted, now),
             Event::Claimed(duty) => self.on_duty(&duty, |duty, _| duty.claim(now)),
@@ -175,9 +191,14 @@ impl Subscription {
             Event::Ended { duty, why } => self.leave(&duty, Actor::Publisher, Happening::DutyEnded, Some(why), now),
             Event::Retried { duty, by } => self.retry(&duty, by, now),
             Event::Repaired { why } => {
+                self.tell(Announcement::new(News::Repaired, Actor::Program, now).because(Some(why.clone())));
                 self.history.note(Entry::new(Actor::Program, Happening::Repaired, now).because(Some(why)));
                 Applied::quietly()
             }
+            Event::DeadlineNear { wanted, at } => self.deadline_near(wanted, at, now),
+            Event::Delivered { through } => self.delivered(through, now),
+            Event::GivenUp { duty, why } => self.give_up(&duty, &why, now),
+            Event::Replayed { from, by } => self.replay(from, by, now),
         }
     }
 
@@ -191,6 +212,7 @@ impl Subscription {
         let before = std::mem::replace(&mut self.known, snapshot);
         self.read_at = now;
         self.note_differences(&before, now);
+        self.tell_differences(&before, now);
         if self.known.status == Status::Subscribed && self.activated_at.is_none() {
             self.activated_at = Some(now);
         }
@@ -234,6 +256,7 @@ impl Subscription {
             return Applied::Refused(Refusal::TooMuchOwed);
         }
         self.confirmed_at = Some(now);
+        self.tell(Announcement::new(News::Confirmed, by.clone(), now));
         self.history.note(Entry::new(by, Happening::Confirmed, now));
         self.duties.push(Duty::new(Task::Activate { accepted_at: None }, now));
         Applied::ringing(Kind::Activate)
@@ -260,6 +283,7 @@ impl Subscription {
             return Applied::Refused(refusal);
         }
         self.history.note(Entry::new(Actor::Publisher, Happening::Ordered, now).about(wanted.to_string()));
+        self.tell_order(&wanted, now);
         let task = match wanted {
             Wanted::Cancellation => Task::Cancel { sent: None },
             wanted => Task::Change { wanted, from: self.known.terms(), sent: None },

@@ -14,6 +14,7 @@ var queueNames = [
   'activations'
   'acknowledgements'
   'changes'
+  'notifications'
 ]
 
 // The records, and what outlives an instance; src/store.rs names them.

@@ -34,7 +34,7 @@ pub async fn run(app: &App, id: &SubscriptionId) -> Result<(), Fault> {
                 let notice = Notice { operation: operation.clone(), action: action.clone() };
                 examine(app, id, notice, duty.attempts).await
             }
-            Task::Activate { .. } | Task::Change { .. } | Task::Cancel { .. } => return Ok(()),
+            Task::Activate { .. } | Task::Change { .. } | Task::Cancel { .. } | Task::Notify => return Ok(()),
         };
         app.settle(claim, attempt).await?;
     }

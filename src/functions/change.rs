@@ -42,7 +42,7 @@ impl Order {
         let (wanted, from, sent) = match &duty.task {
             Task::Change { wanted, from, sent } => (wanted.clone(), Some(from.clone()), sent.clone()),
             Task::Cancel { sent } => (Wanted::Cancellation, None, sent.clone()),
-            Task::Activate { .. } | Task::Examine { .. } | Task::Acknowledge { .. } => return None,
+            Task::Activate { .. } | Task::Examine { .. } | Task::Acknowledge { .. } | Task::Notify => return None,
         };
         Some(Self { duty: duty.task.id(), wanted, from, sent, tried_before: duty.attempts > 1 })
     }

@@ -57,13 +57,13 @@ async fn take_in(app: &App, request: &Request, now: OffsetDateTime) -> Result<An
     for _ in 0..SAVE_TRIES {
         let stored = app.store.load(&notification.subscription_id).await?;
         let look = Look::at(app, &notification).await;
-        let Some(outcome) = conclude(app, &notification, stored, look)? else {
+        let Some(mut outcome) = conclude(app, &notification, stored, look)? else {
             return Ok(accepted().into());
         };
         if !outcome.is_news {
             return outcome.answer;
         }
-        if app.save(&outcome.subscription, outcome.etag.as_ref(), outcome.told, &outcome.rings).await? {
+        if app.save(&mut outcome.subscription, outcome.etag.as_ref(), outcome.told, &outcome.rings).await? {
             return outcome.answer;
         }
     }

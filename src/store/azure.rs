@@ -42,7 +42,7 @@ const DUE: &[BorrowedFormatItem<'_>] =
     format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:9]Z");
 
 /// What a search answers of a record.
-const COLUMNS: &str = "PartitionKey,record,history,status,due";
+const COLUMNS: &str = "PartitionKey,record,history,outbox,status,due";
 
 /// A store in Azure Table storage. Clones share its connections.
 #[derive(Clone, Debug)]
@@ -60,6 +60,7 @@ struct Written<'a> {
     row: &'a str,
     record: &'a str,
     history: &'a str,
+    outbox: &'a str,
     status: &'a str,
     due: &'a str,
     /// Another one for each save: whoever finds it knows that this save was done.
@@ -73,6 +74,7 @@ struct Read {
     partition: String,
     record: Option<String>,
     history: Option<String>,
+    outbox: Option<String>,
     status: Option<String>,
     due: Option<String>,
     mark: Option<String>,
@@ -130,8 +132,9 @@ impl Tables {
         let row = record::encode(subscription)?;
         let due = row.due.map_or_else(|| NEVER.to_owned(), due_text);
         let mark = Uuid::new_v4().simple().to_string();
-        let Row { record, history, status, .. } = &row;
-        let written = Written { partition: id.as_str(), row: RECORD, record, history, status, due: &due, mark: &mark };
+        let Row { record, history, outbox, status, .. } = &row;
+        let written =
+            Written { partition: id.as_str(), row: RECORD, record, history, outbox, status, due: &due, mark: &mark };
         let saved = match expected {
             None => self.subscriptions.insert(&written).await,
             Some(Etag(etag)) => self.subscriptions.merge(key(id), &written, Some(etag)).await,
@@ -219,12 +222,13 @@ impl Tables {
 
 impl Read {
     fn into_row(self) -> Result<Row, StoreError> {
-        let Self { partition, record, history, .. } = self;
+        let Self { partition, record, history, outbox, .. } = self;
         let (Some(record), Some(history)) = (record, history) else {
             let why = format!("the entity of {partition} lacks its column record or history");
             return Err(StoreError::Unreadable(why));
         };
-        Ok(Row { record, history, status: self.status.unwrap_or_default(), due: None })
+        let (outbox, status) = (outbox.unwrap_or_default(), self.status.unwrap_or_default());
+        Ok(Row { record, history, outbox, status, due: None })
     }
 
     /// The record; `None` where it cannot be read, which `page` and the log then tell.

@@ -7,6 +7,7 @@
 mod beyond;
 mod duty;
 mod fit;
+mod outbox;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -40,10 +41,12 @@ pub const OPAQUE_ROOM: usize = 5_000;
 /// them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
-    /// All but the history.
+    /// All but the history and the outbox.
     pub record: String,
     /// The history.
     pub history: String,
+    /// What the publisher's software is told; empty where nothing ever was.
+    pub outbox: String,
     /// Microsoft's word, for filters.
     pub status: String,
     /// When the next duty falls due, for the sweep: any duty, also one that only a newer version understands. That
@@ -58,8 +61,8 @@ pub struct Row {
 ///
 /// [`StoreError::Unfit`] where only what a newer version wrote is left to be left out, or a time has no written form.
 pub fn encode(subscription: &Subscription) -> Result<Row, StoreError> {
-    let entries = subscription.history.entries.iter().map(written_entry).collect::<Result<_, _>>()?;
-    let (history, left_out) = fit::history(entries);
+    let entries = subscription.history.entries.iter().map(written_entry).collect::<Result<Vec<_>, _>>()?;
+    let (history, left_out) = fit::history(&entries);
     let mut form = RecordForm::from(subscription);
     form.history_dropped = form.history_dropped.saturating_add(left_out);
     let mut record = tree(&form)?;
@@ -72,6 +75,7 @@ pub fn encode(subscription: &Subscription) -> Result<Row, StoreError> {
     Ok(Row {
         record: fit::record(record)?,
         history,
+        outbox: outbox::written(subscription)?,
         status: subscription.known.status.as_str().to_owned(),
         due: due(subscription),
     })
@@ -95,10 +99,15 @@ pub fn decode(id: &SubscriptionId, row: &Row) -> Result<Subscription, StoreError
         _ => return Err(unreadable("record.v".to_owned())),
     }
     let history: Vec<Value> = column("history", &row.history).map_err(unreadable)?;
-    read(id, record, history).map_err(unreadable)
+    read(id, record, history, &row.outbox).map_err(unreadable)
 }
 
-fn read(id: &SubscriptionId, mut record: Map<String, Value>, history: Vec<Value>) -> Result<Subscription, String> {
+fn read(
+    id: &SubscriptionId,
+    mut record: Map<String, Value>,
+    history: Vec<Value>,
+    outbox: &str,
+) -> Result<Subscription, String> {
     let duties = record.remove("duties").ok_or("record.duties")?;
     let answered = record.remove("answered").unwrap_or_else(|| Vec::<Value>::new().into());
     let record = Value::Object(record);
@@ -115,6 +124,7 @@ fn read(id: &SubscriptionId, mut record: Map<String, Value>, history: Vec<Value>
         unknown_duties: Vec::new(),
         answered: read_list("record.answered", answered, duty::read_answered)?,
         history: History { entries: read_list("history", history.into(), read_entry)?, dropped: form.history_dropped },
+        outbox: outbox::read(outbox, form.created_at)?,
         created_at: form.created_at,
         opaque,
     };

@@ -6,6 +6,7 @@ use super::Subscription;
 use crate::duty::{Duty, DutyId, Kind, Sent, Task};
 use crate::event::{Applied, Refusal};
 use crate::history::{Actor, Entry, Happening};
+use crate::outbox::{Announcement, News};
 use crate::snapshot::{OperationId, Status, SubscriptionId};
 
 impl Subscription {
@@ -30,7 +31,7 @@ impl Subscription {
         let applied = self.on_duty(id, |duty, _| match &mut duty.task {
             Task::Activate { accepted_at } => *accepted_at = Some(now),
             Task::Change { sent, .. } | Task::Cancel { sent } => *sent = Some(Sent { at: now, operation, location }),
-            Task::Examine { .. } | Task::Acknowledge { .. } => {}
+            Task::Examine { .. } | Task::Acknowledge { .. } | Task::Notify => {}
         });
         if let Applied::Changed { .. } = applied {
             self.history.note(Entry::new(Actor::Marketplace, Happening::Accepted, now).about(id.to_string()));
@@ -40,12 +41,25 @@ impl Subscription {
 
     pub(super) fn defer(&mut self, id: &DutyId, why: &str, after: Option<Duration>, now: OffsetDateTime) -> Applied {
         let applied = self.on_duty(id, |duty, subscription| duty.defer(why, after, subscription.as_str(), now));
-        if let Some(duty) = self.duty(id.clone()).filter(|duty| duty.failed_at == Some(now)) {
-            let why = duty.last_error.clone();
-            let entry = Entry::new(Actor::Program, Happening::DutyFailed, now).about(id.to_string());
-            self.history.note(entry.because(why));
-        }
+        self.note_failure(id, now);
         applied
+    }
+
+    pub(super) fn give_up(&mut self, id: &DutyId, why: &str, now: OffsetDateTime) -> Applied {
+        let applied = self.on_duty(id, |duty, _| duty.give_up(why, now));
+        self.note_failure(id, now);
+        applied
+    }
+
+    fn note_failure(&mut self, id: &DutyId, now: OffsetDateTime) {
+        let Some(duty) = self.duty(id.clone()).filter(|duty| duty.failed_at == Some(now)) else { return };
+        let why = duty.last_error.clone();
+        // Who does not listen is not told that they do not listen.
+        if id.kind != Kind::Notify {
+            let told = Announcement::new(News::DutyFailed, Actor::Program, now).about(id.to_string());
+            self.tell(told.because(why.clone()));
+        }
+        self.history.note(Entry::new(Actor::Program, Happening::DutyFailed, now).about(id.to_string()).because(why));
     }
 
     /// Changes an open duty, or refuses where there is none.
@@ -72,6 +86,12 @@ impl Subscription {
         let Some(duty) = self.take(id) else {
             return Applied::Refused(Refusal::NoSuchDuty);
         };
+        if how == Happening::DutyImpossible {
+            self.tell_impossible(&duty.task, why.as_deref(), now);
+        }
+        if duty.task == Task::Notify {
+            self.outbox.hush();
+        }
         self.history.note(Entry::new(by, how, now).about(told(&duty)).because(why));
         Applied::quietly()
     }
@@ -79,7 +99,8 @@ impl Subscription {
     /// Leaves every duty that what Microsoft now shows has done, or made impossible.
     pub(super) fn leave_what_shows(&mut self, now: OffsetDateTime) {
         let cancelled = || Some("the subscription was cancelled".to_owned());
-        for id in self.duties.iter().map(|duty| duty.task.id()).collect::<Vec<_>>() {
+        let shown = self.duties.iter().map(|duty| duty.task.id()).filter(|id| id.kind != Kind::Notify);
+        for id in shown.collect::<Vec<_>>() {
             let exit = match (&self.known.status, id.kind) {
                 (Status::Unsubscribed, Kind::Cancel) | (Status::Subscribed | Status::Suspended, Kind::Activate) => {
                     Some((Happening::DutyDone, None))

@@ -8,7 +8,7 @@ use crate::duty::{Duty, DutyId, Kind, Task, Verdict};
 use crate::event::{Answered, Applied, Decision, Notice, Refusal};
 use crate::history::{Actor, Entry, Happening};
 use crate::opaque::Opaque;
-use crate::snapshot::OperationId;
+use crate::snapshot::{OperationId, Terms};
 
 /// Microsoft waits this long for an answer, and then takes silence for consent (life-cycle page, 2023).
 pub(super) const ANSWER_WITHIN: Duration = Duration::seconds(10);
@@ -41,11 +41,14 @@ impl Subscription {
             None => self.history.note_once(entry),
             Some(operation) if self.answer_to(operation).is_some() => false,
             Some(operation) => {
-                self.remember(operation, Decision::NotAsked, now);
+                self.remember(operation, &notice.action, Decision::NotAsked, now);
                 self.history.note(entry);
                 true
             }
         };
+        if told {
+            self.tell_notice(notice, now);
+        }
         if told || examined { Applied::quietly() } else { Applied::Unchanged }
     }
 
@@ -53,6 +56,7 @@ impl Subscription {
     pub(super) fn decided(
         &mut self,
         notice: &Notice,
+        wanted: &Terms,
         verdict: Verdict,
         why: Option<String>,
         now: OffsetDateTime,
@@ -67,7 +71,8 @@ impl Subscription {
         if self.is_full() {
             return Applied::Refused(Refusal::TooMuchOwed);
         }
-        self.remember(operation, Decision::Given(verdict), now);
+        self.remember(operation, &notice.action, Decision::Given(verdict), now);
+        self.tell_decision(notice, wanted, verdict, why.as_deref(), now);
         let about = format!("{}: {}", notice.action, verdict.as_str());
         self.history.note(Entry::new(Actor::Program, Happening::Answered, now).about(about).because(why));
         self.duties.push(Duty::new(Task::Acknowledge { operation: operation.clone(), verdict }, now));
@@ -89,7 +94,9 @@ impl Subscription {
         let late = now - duty.since > ANSWER_WITHIN;
         if !as_answered {
             let entry = Entry::new(Actor::Marketplace, Happening::Overtaken, now).about(id.to_string());
-            self.history.note(entry.because(Some(format!("Microsoft ended the operation as {outcome}"))));
+            let why = format!("Microsoft ended the operation as {outcome}");
+            self.tell_overtaken(operation, &why, now);
+            self.history.note(entry.because(Some(why)));
         }
         let why = if late { format!("{outcome}, seen after the ten seconds") } else { outcome.to_owned() };
         self.leave(&id, Actor::Marketplace, Happening::DutyDone, Some(why), now)
@@ -103,8 +110,9 @@ impl Subscription {
         self.duties.len() < before
     }
 
-    fn remember(&mut self, operation: &OperationId, decision: Decision, now: OffsetDateTime) {
-        self.answered.push(Answered { operation: operation.clone(), decision, at: now, opaque: Opaque::default() });
+    fn remember(&mut self, operation: &OperationId, action: &str, decision: Decision, now: OffsetDateTime) {
+        let (operation, action) = (operation.clone(), Some(action.to_owned()));
+        self.answered.push(Answered { operation, action, decision, at: now, opaque: Opaque::default() });
         if self.answered.len() > ANSWERED {
             self.answered.remove(0);
         }

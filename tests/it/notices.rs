@@ -47,7 +47,8 @@ fn operation(action: Action, status: OperationStatus, source: RequestSource) -> 
 }
 
 fn decided(operation: &str, verdict: Verdict) -> Event {
-    Event::Decided { notice: notice(operation, "ChangePlan"), verdict, why: None }
+    let wanted = Terms { plan_id: "gold".to_owned(), quantity: Some(5) };
+    Event::Decided { notice: notice(operation, "ChangePlan"), wanted, verdict, why: None }
 }
 
 fn acknowledge(operation: &str) -> DutyId {

@@ -89,6 +89,7 @@ impl Repair<'_> {
         let now = self.app.clock.now();
         let (mut record, etag) = match stored {
             Some(stored) => (stored.subscription, Some(stored.etag)),
+            None if self.baseline => (Subscription::adopted(id.clone(), read.clone(), now), None),
             None => (Subscription::discovered(id.clone(), read.clone(), Actor::Program, now), None),
         };
         let told = if etag.is_some() { record.history.total() } else { 0 };
@@ -100,7 +101,7 @@ impl Repair<'_> {
             }
             (Found::Created, true)
         };
-        if !news || self.observed || self.app.save(&record, etag.as_ref(), told, &[]).await? {
+        if !news || self.observed || self.app.save(&mut record, etag.as_ref(), told, &[]).await? {
             self.tell(id, &found);
             return Ok(Some(found));
         }

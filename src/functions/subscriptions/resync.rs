@@ -34,7 +34,7 @@ pub(super) async fn run(app: &App, id: &SubscriptionId, person: Option<String>) 
             }
         };
         subscription.history.name(told, person.as_deref());
-        if app.save(&subscription, etag.as_ref(), told, &[]).await? {
+        if app.save(&mut subscription, etag.as_ref(), told, &[]).await? {
             let created = etag.is_none();
             let subscription = shown::subscription(&subscription);
             let differences: Vec<String> = differences.iter().map(ToString::to_string).collect();

@@ -1,62 +1,30 @@
-//! Records, plans and operations as the publisher's systems read them: Microsoft's field names where Microsoft has one.
+//! What the publisher's systems read beside the facts of a subscription: what is owed, what happened, plans, operations.
 
 use serde_json::{Value, json};
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
 use crate::duty::{Duty, Sent, Task, UnknownDuty, Wanted};
 use crate::error::Fault;
 use crate::history::Entry;
 use crate::marketplace::{Operation, Plan, RequestSource};
-use crate::snapshot::live_offer;
+use crate::shown::{facts, moment};
 use crate::store::Unreadable;
-use crate::subscription::{Answered, Decision, OperationId, Party, Subscription};
+use crate::subscription::{Answered, Decision, OperationId, Subscription};
 
 pub(super) fn subscription(subscription: &Subscription) -> Value {
-    let known = &subscription.known;
-    json!({
-        "id": subscription.id.as_str(),
-        "name": known.name,
-        "offerId": known.offer_id,
-        "isPreview": live_offer(&known.offer_id) != known.offer_id,
-        "planId": known.plan_id,
-        "quantity": known.quantity,
-        "status": known.status.as_str(),
-        "beneficiary": known.beneficiary.as_ref().map(party),
-        "purchaser": known.purchaser.as_ref().map(party),
-        "term": {
-            "termUnit": known.term.unit,
-            "startDate": known.term.start.map(moment),
-            "endDate": known.term.end.map(moment),
-        },
-        "autoRenew": known.auto_renew,
-        "isFreeTrial": known.is_free_trial,
-        "allowedCustomerOperations": known.allowed_operations,
-        "createdAt": moment(subscription.created_at),
-        "readAt": moment(subscription.read_at),
-        "confirmedAt": subscription.confirmed_at.map(moment),
-        "activatedAt": subscription.activated_at.map(moment),
-        "duties": subscription.duties.iter().map(duty).collect::<Vec<_>>(),
-        "unknownDuties": subscription.unknown_duties.iter().map(unknown_duty).collect::<Vec<_>>(),
-        "answered": subscription.answered.iter().map(answered).collect::<Vec<_>>(),
-        "history": subscription.history.entries.iter().map(entry).collect::<Vec<_>>(),
-        "historyDropped": subscription.history.dropped,
-    })
+    let mut shown = facts(subscription);
+    shown["readAt"] = moment(subscription.read_at).into();
+    shown["duties"] = subscription.duties.iter().map(duty).collect();
+    shown["unknownDuties"] = subscription.unknown_duties.iter().map(unknown_duty).collect();
+    shown["answered"] = subscription.answered.iter().map(answered).collect();
+    shown["history"] = subscription.history.entries.iter().map(entry).collect();
+    shown["historyDropped"] = subscription.history.dropped.into();
+    shown
 }
 
 /// A record that cannot be read; the log tells where.
 pub(super) fn unreadable(record: &Unreadable) -> Value {
     let code = Fault::from(record.error.clone()).code;
     json!({ "id": record.id.as_str(), "code": code.as_str(), "detail": code.public() })
-}
-
-fn party(party: &Party) -> Value {
-    json!({
-        "emailId": party.email,
-        "objectId": party.object_id,
-        "tenantId": party.tenant_id,
-        "puid": party.puid,
-    })
 }
 
 fn duty(duty: &Duty) -> Value {
@@ -104,6 +72,7 @@ fn task(task: &Task) -> Value {
             shown
         }
         Task::Cancel { sent } => json!({ "sent": sent.as_ref().map(request) }),
+        Task::Notify => json!({}),
     }
 }
 
@@ -119,6 +88,7 @@ pub(super) fn answered(answered: &Answered) -> Value {
     };
     json!({
         "operationId": answered.operation.as_str(),
+        "action": answered.action,
         "verdict": verdict,
         "at": moment(answered.at),
     })
@@ -169,8 +139,4 @@ pub(super) fn operation(operation: &Operation) -> Value {
         "errorStatusCode": operation.error_code,
         "errorMessage": operation.error_message,
     })
-}
-
-fn moment(at: OffsetDateTime) -> String {
-    at.format(&Rfc3339).expect("a time of this era has an RFC 3339 form")
 }

@@ -59,6 +59,7 @@ enum TaskForm {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         sent: Option<SentForm>,
     },
+    Notify,
 }
 
 /// A stored identifier that can be none.
@@ -100,6 +101,8 @@ struct SentForm {
 #[derive(Serialize, Deserialize)]
 struct AnsweredForm {
     operation: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    action: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     verdict: Option<String>,
     #[serde(with = "time::serde::rfc3339")]
@@ -155,8 +158,8 @@ pub(super) fn written_answered(answered: &Answered) -> Result<Value, StoreError>
         Decision::Given(verdict) => Some(word(*verdict)),
         Decision::Other(word) => Some(word.as_str()),
     };
-    let operation = answered.operation.to_string();
-    let mut written = tree(&AnsweredForm { operation, verdict: verdict.map(str::to_owned), at: answered.at })?;
+    let (operation, action) = (answered.operation.to_string(), answered.action.clone());
+    let mut written = tree(&AnsweredForm { operation, action, verdict: verdict.map(str::to_owned), at: answered.at })?;
     beyond::restore(&mut written, &answered.opaque);
     Ok(written)
 }
@@ -172,7 +175,7 @@ pub(super) fn read_answered(at: &str, stored: &Value) -> Result<Answered, String
             known.map_or(Decision::Other(text), Decision::Given)
         }
     };
-    Ok(Answered { operation, decision, at: form.at, opaque })
+    Ok(Answered { operation, action: form.action, decision, at: form.at, opaque })
 }
 
 fn word(verdict: Verdict) -> &'static str {
@@ -210,6 +213,7 @@ impl From<&Task> for TaskForm {
                 sent: sent.as_ref().map(SentForm::from),
             },
             Task::Cancel { sent } => Self::Cancel { sent: sent.as_ref().map(SentForm::from) },
+            Task::Notify => Self::Notify,
         }
     }
 }
@@ -230,6 +234,7 @@ impl TaskForm {
                 sent: sent.map(SentForm::read).transpose()?,
             },
             Self::Cancel { sent } => Task::Cancel { sent: sent.map(SentForm::read).transpose()? },
+            Self::Notify => Task::Notify,
         })
     }
 }

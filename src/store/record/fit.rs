@@ -29,18 +29,26 @@ const TEXTS: [&str; 10] = [
 
 /// The column of the history: the newest entries that fit, oldest first, and how many older ones were left out. The log
 /// has them all.
-pub(super) fn history(entries: Vec<Value>) -> (String, u32) {
-    let texts: Vec<String> = entries.into_iter().map(|entry| entry.to_string()).collect();
-    // Behind each entry stands a comma or the last bracket.
-    let mut room = COLUMN_BUDGET - "[".len();
-    let fits = |text: &&String| {
-        let needed = units(text) + ",".len();
+pub(super) fn history(entries: &[Value]) -> (String, u32) {
+    let left_out = newest(entries, COLUMN_BUDGET - "[".len());
+    (Value::from(entries[left_out..].to_vec()).to_string(), u32::try_from(left_out).unwrap_or(u32::MAX))
+}
+
+/// How many of the oldest entries must be left out, so that the others fit into `room` units.
+pub(super) fn newest(entries: &[Value], mut room: usize) -> usize {
+    let fits = |entry: &&Value| {
+        // Behind each entry stands a comma or the last bracket.
+        let needed = units(&entry.to_string()) + ",".len();
         let fits = needed <= room;
         room = room.saturating_sub(needed);
         fits
     };
-    let left_out = texts.len() - texts.iter().rev().take_while(fits).count();
-    (format!("[{}]", texts[left_out..].join(",")), u32::try_from(left_out).unwrap_or(u32::MAX))
+    entries.len() - entries.iter().rev().take_while(fits).count()
+}
+
+/// The units that a column has left beside this.
+pub(super) fn room_beside(written: &Value) -> usize {
+    COLUMN_BUDGET.saturating_sub(units(&written.to_string()))
 }
 
 /// The column of the record. Over its budget it loses, one after the other and no more than needed: Microsoft's unknown

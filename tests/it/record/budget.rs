@@ -64,6 +64,7 @@ fn worst() -> Subscription {
     }
     let answered = |number| Answered {
         operation: operation(number),
+        action: Some("ChangeQuantity".to_owned()),
         decision: Decision::Given(Verdict::Success),
         at: NOW,
         opaque: Opaque::default(),

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use marketplace_fulfillment::duty::{Kind, Verdict};
 use marketplace_fulfillment::history::{Actor, Happening};
 use marketplace_fulfillment::opaque::Opaque;
+use marketplace_fulfillment::outbox::News;
 use marketplace_fulfillment::store::record::{COLUMN_BUDGET, READABLE, Row, VERSION, decode, encode};
 use marketplace_fulfillment::subscription::{Status, SubscriptionId};
 use serde_json::{Value, json};
@@ -41,6 +42,7 @@ pub(crate) fn fixture(folder_name: &str, name: &str) -> Fixture {
         row: Row {
             record: json["record"].to_string(),
             history: json["history"].to_string(),
+            outbox: outbox_of(&json),
             status: json["status"].as_str().unwrap().to_owned(),
             due,
         },
@@ -63,12 +65,16 @@ fn current() -> Vec<Fixture> {
 
 /// A row as a fixture has it.
 pub(crate) fn as_json(row: &Row) -> Value {
-    json!({
+    let mut shown = json!({
         "record": serde_json::from_str::<Value>(&row.record).unwrap(),
         "history": serde_json::from_str::<Value>(&row.history).unwrap(),
         "status": row.status,
         "due": row.due.map(|due| due.format(&Rfc3339).unwrap()),
-    })
+    });
+    if !row.outbox.is_empty() {
+        shown["outbox"] = serde_json::from_str(&row.outbox).unwrap();
+    }
+    shown
 }
 
 #[test]
@@ -100,6 +106,8 @@ fn what_is_written_is_what_readers_of_form_1_need() {
         made.duties.iter_mut().for_each(|duty| duty.opaque = Opaque::default());
         made.answered.iter_mut().for_each(|answered| answered.opaque = Opaque::default());
         made.history.entries.iter_mut().for_each(|entry| entry.opaque = Opaque::default());
+        made.outbox.opaque = Opaque::default();
+        made.outbox.announcements.iter_mut().for_each(|told| told.opaque = Opaque::default());
         assert_eq!(form::breaches(&as_json(&encode(&made).unwrap())), BTreeSet::new(), "{name}");
     }
 }
@@ -136,9 +144,15 @@ fn row_of(json: &Value) -> Row {
     Row {
         record: json["record"].to_string(),
         history: json["history"].to_string(),
+        outbox: outbox_of(json),
         status: json["status"].as_str().unwrap().to_owned(),
         due,
     }
+}
+
+/// The column of what is told, which is empty where nothing ever was.
+fn outbox_of(row: &Value) -> String {
+    if row["outbox"].is_null() { String::new() } else { row["outbox"].to_string() }
 }
 
 /// Nobody adds a kind, a word or a field without a fixture that holds it.
@@ -154,6 +168,7 @@ fn the_fixtures_hold_everything_that_can_be_written() {
     assert_eq!(words("record.duties[].task.kind"), owned(&Kind::ALL.map(Kind::as_str)));
     assert_eq!(words("history[].by"), Actor::ALL.iter().map(|actor| actor.as_str().to_owned()).collect());
     assert_eq!(words("history[].what"), Happening::ALL.iter().map(|what| what.as_str().to_owned()).collect());
+    assert_eq!(words("outbox.announcements[].news"), News::ALL.iter().map(|news| news.as_str().to_owned()).collect());
     let verdicts: BTreeSet<_> = Verdict::ALL.map(|verdict| verdict.as_str().to_lowercase()).into();
     assert_eq!(words("record.duties[].task.acknowledge.verdict"), verdicts);
     assert_eq!(words("record.answered[].verdict"), verdicts);
@@ -188,7 +203,7 @@ fn keys(value: &Value) -> BTreeSet<String> {
 /// The names of all fields and variants of the stored forms, out of their source.
 fn written_names() -> BTreeSet<String> {
     let mut names = BTreeSet::new();
-    for source in ["src/store/record.rs", "src/store/record/duty.rs"] {
+    for source in ["src/store/record.rs", "src/store/record/duty.rs", "src/store/record/outbox.rs"] {
         let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(source)).unwrap();
         let mut inside = false;
         for line in text.lines() {

@@ -10,7 +10,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 /// Path and type; `?` behind a path: it can be absent. Below `task` the path goes on with the kind.
-const FORM_1: [(&str, &str); 69] = [
+const FORM_1: [(&str, &str); 84] = [
     ("record", "object"),
     ("record.v", "number"),
     ("record.known", "object"),
@@ -70,6 +70,7 @@ const FORM_1: [(&str, &str); 69] = [
     ("record.duties[].task.cancel.sent.location?", "text"),
     ("record.answered?", "list"),
     ("record.answered[].operation", "text"),
+    ("record.answered[].action?", "text"),
     ("record.answered[].verdict?", "text"),
     ("record.answered[].at", "moment"),
     ("history", "list"),
@@ -80,6 +81,20 @@ const FORM_1: [(&str, &str); 69] = [
     ("history[].to?", "text"),
     ("history[].why?", "text"),
     ("history[].person?", "text"),
+    ("outbox?", "object"),
+    ("outbox.sequence", "sequence"),
+    ("outbox.delivered", "sequence"),
+    ("outbox.lost?", "number"),
+    ("outbox.deadline?", "moment"),
+    ("outbox.announcements", "list"),
+    ("outbox.announcements[].sequence", "sequence"),
+    ("outbox.announcements[].at", "moment"),
+    ("outbox.announcements[].news", "text"),
+    ("outbox.announcements[].by", "text"),
+    ("outbox.announcements[].from?", "text"),
+    ("outbox.announcements[].to?", "text"),
+    ("outbox.announcements[].why?", "text"),
+    ("outbox.announcements[].operation?", "text"),
 ];
 
 /// One field of the form.
@@ -105,7 +120,7 @@ pub(crate) struct Held {
 /// Everything in a row down to what the form does not know, which is taken whole.
 pub(crate) fn held(row: &Value) -> Vec<Held> {
     let mut found = Vec::new();
-    for column in ["record", "history"] {
+    for column in ["record", "history", "outbox"].into_iter().filter(|column| !row[column].is_null()) {
         walk(&row[column], column, &format!("/{column}"), &mut found);
     }
     found
@@ -176,6 +191,7 @@ fn is_of(kind: &str, value: &Value) -> bool {
         "text" => value.is_string(),
         "texts" => value.as_array().is_some_and(|items| items.iter().all(Value::is_string)),
         "number" => value.as_u64().is_some_and(|number| u32::try_from(number).is_ok()),
+        "sequence" => value.is_u64(),
         "flag" => value.is_boolean(),
         "moment" => value.as_str().is_some_and(|text| OffsetDateTime::parse(text, &Rfc3339).is_ok()),
         "wanted" => value == "cancellation" || value["plan"].is_string() || value["quantity"].is_u64(),

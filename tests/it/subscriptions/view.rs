@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use marketplace_fulfillment::functions::subscriptions::FILTERED_PAGES;
 use marketplace_fulfillment::history::Actor;
 use marketplace_fulfillment::store::PAGE_LIMIT;
-use marketplace_fulfillment::subscription::{Subscription, SubscriptionId};
+use marketplace_fulfillment::subscription::{Subscription, SubscriptionId, Terms};
 use serde_json::{Value, json};
 
 use super::publisher::Publisher;
@@ -162,7 +162,9 @@ async fn what_was_answered_to_an_operation_is_shown() {
     let id = silver(&world).await;
     let operation = OperationId::parse("4c1f7c0b-1a34-4a59-b7f2-91a7a3f2c0de").unwrap();
     let notice = Notice { operation: Some(operation.clone()), action: "ChangePlan".to_owned() };
-    let event = Event::Decided { notice, verdict: Verdict::Failure, why: Some("not for sale".to_owned()) };
+    let wanted = Terms { plan_id: "gold".to_owned(), quantity: Some(5) };
+    let why = Some("not for sale".to_owned());
+    let event = Event::Decided { notice, wanted, verdict: Verdict::Failure, why };
     world.dev.app.record(&id, event, None).await.unwrap();
     let publisher = Publisher::new(&world);
     let answered = json!([{ "operationId": operation.as_str(), "verdict": "Failure", "at": "2026-11-20T09:00:00Z" }]);
