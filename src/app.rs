@@ -182,7 +182,7 @@ impl App {
         Ok(Self {
             marketplace: Marketplace::new(&settings.marketplace, proof, clock.clone(), http.clone())?,
             caller: Caller::new(&settings.marketplace, http.clone()),
-            publisher: Publisher::new(&[], Lookup::System)?,
+            publisher: Publisher::new(&settings.connection.allowed_hosts, Lookup::System)?,
             entra: Entra::new(&settings.entra, http),
             secrets,
             pages: Pages::new(&settings.publisher),
