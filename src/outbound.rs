@@ -1,5 +1,5 @@
-//! The one HTTP client for every call that leaves this process, and how Azure's SDK uses it: within bounds, and on the
-//! road to a local sign-in server.
+//! The one HTTP client for every call that leaves this process, but those to the publisher's own software ([`crate::publisher`]),
+//! and how Azure's SDK uses it: within bounds, and on the road to a local sign-in server.
 
 mod retry_after;
 mod traced;

@@ -149,12 +149,12 @@ impl Guard {
     ///
     /// The entry that is no host.
     pub fn new(allowed: &[String]) -> Result<Self, String> {
-        let host = |entry: &String| {
-            let entry = entry.trim();
-            let literal = entry.parse().map(Host::Ipv6);
-            literal.or_else(|_| Host::parse(entry)).map(without_root).map_err(|_| format!("{entry:?} is no host"))
+        let read = |entry: &String| {
+            // A pattern would be a host of that strange name.
+            let host = host(entry.trim()).filter(|_| !entry.contains('*'));
+            host.ok_or_else(|| format!("{entry:?} is no host"))
         };
-        Ok(Self { allowed: allowed.iter().map(host).collect::<Result<_, _>>()? })
+        Ok(Self { allowed: allowed.iter().map(read).collect::<Result<_, _>>()? })
     }
 
     /// What can be said of a URL before its name is looked up: its scheme, that it carries no credentials, and its
@@ -197,16 +197,15 @@ impl Guard {
         })
     }
 
-    fn allows(&self, host: &str) -> bool {
-        let host = host.parse().map(Host::Ipv6).or_else(|_| Host::parse(host)).map(without_root);
-        host.is_ok_and(|host| self.allowed.contains(&host))
+    fn allows(&self, name: &str) -> bool {
+        host(name).is_some_and(|host| self.allowed.contains(&host))
     }
 }
 
-/// A name without the dot at its end that stands for the root: both spellings are one host.
-fn without_root(host: Host) -> Host {
-    match host {
-        Host::Domain(name) => Host::Domain(name.trim_end_matches('.').to_owned()),
-        literal => literal,
+/// A host in the one form that all its spellings have: a name without the dot at its end, which stands for the root.
+fn host(text: &str) -> Option<Host> {
+    match text.parse().map(Host::Ipv6).or_else(|_| Host::parse(text)).ok()? {
+        Host::Domain(name) => Some(Host::Domain(name.trim_end_matches('.').to_owned())),
+        literal => Some(literal),
     }
 }

@@ -26,6 +26,7 @@ mod package;
 mod pages;
 mod policy;
 mod process;
+mod publisher;
 mod queues;
 mod reconcile;
 mod record;
