@@ -28,6 +28,7 @@ mod policy;
 mod process;
 mod publisher;
 mod queues;
+mod receiver;
 mod reconcile;
 mod record;
 mod sentences;
