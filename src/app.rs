@@ -343,7 +343,7 @@ impl App {
             let told = subscription.history.total();
             let rings = apply_attempt(&mut subscription, &duty, &attempt.learnt, read, &attempt.otherwise, now);
             if self.save(&mut subscription, Some(&etag), told, &rings).await? {
-                self.ring_again(&subscription, &duty, now).await;
+                self.ring_again(&subscription, &duty, &attempt.otherwise, now).await;
                 return Ok(());
             }
             let Some(stored) = self.store.load(&id).await? else {
@@ -362,7 +362,7 @@ impl App {
         Err(contended(&id))
     }
 
-    async fn ring_again(&self, subscription: &Subscription, id: &DutyId, now: OffsetDateTime) {
+    async fn ring_again(&self, subscription: &Subscription, id: &DutyId, otherwise: &Otherwise, now: OffsetDateTime) {
         let subscription_id = &subscription.id;
         let Some(duty) = subscription.duty(id.clone()) else {
             tracing::info!(%subscription_id, duty = %id, "the duty is discharged");
@@ -370,6 +370,10 @@ impl App {
         };
         let (attempts, why) = (duty.attempts, duty.last_error.as_deref());
         let Some(due) = duty.due() else {
+            if let Otherwise::GiveUp { why } = otherwise {
+                tracing::warn!(%subscription_id, duty = %id, why, "the duty is given up until somebody takes it up");
+                return;
+            }
             tracing::error!(
                 %subscription_id, duty = %id, attempts, why,
                 "the duty failed: nobody tries again until an operator or the buyer asks for it"

@@ -83,10 +83,14 @@ pub fn test(settings: &Settings, now: OffsetDateTime) -> Message {
     .message(settings)
 }
 
-/// An event about a secret that is about to end, or has ended. The same secret with the same end is the same event.
+/// An event about a secret that is about to end, or has ended. Either is one event for the same secret with the same end.
 pub fn secret_expiring(settings: &Settings, secret: &str, expires_at: OffsetDateTime, now: OffsetDateTime) -> Message {
     Event {
-        id: format!("evt_{secret}_{}", expires_at.unix_timestamp()),
+        id: format!(
+            "evt_{secret}_{}_{}",
+            expires_at.unix_timestamp(),
+            if expires_at <= now { "ended" } else { "ends" }
+        ),
         kind: SECRET_EXPIRING.to_owned(),
         at: now,
         form: Form::Secret,

@@ -1,6 +1,7 @@
 //! What all instances know of the publisher's events endpoint: the circuit, kept in the store and, for a moment, here.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration as Patience;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine as _;
@@ -12,6 +13,9 @@ use url::Url;
 use crate::circuit::{Circuit, Failure, Gate};
 use crate::store::{Kept, Store, StoreError};
 use crate::subscription::SubscriptionId;
+
+/// How long the publisher's software may take for one event (Standard Webhooks advises 15 to 30 seconds).
+pub const EVENT_PATIENCE: Patience = Patience::from_secs(15);
 
 /// How long an instance goes by what it has read. Another one's failures, and an operator's call to resume, count here
 /// within this time; until then the one try more or less harms nobody.
@@ -36,10 +40,22 @@ pub struct State {
 }
 
 /// How far a resumption has come.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Resuming {
     /// The last subscription that was looked at; `None` before the first.
     pub after: Option<SubscriptionId>,
+    /// What is taken up.
+    pub wanted: Wanted,
+}
+
+/// What a resumption takes up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Wanted {
+    /// What was given up.
+    GivenUp,
+    /// Every subscription, also those of which everything has arrived.
+    Everything,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -59,6 +75,8 @@ struct Form {
     why: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     resuming_after: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    resuming: Option<Wanted>,
 }
 
 impl Endpoint {
@@ -122,13 +140,13 @@ impl Endpoint {
         self.keep(&state, now).await
     }
 
-    /// Lets everything through again, and begins to take up what was given up.
+    /// Lets everything through again, and begins to take up what is wanted.
     ///
     /// # Errors
     ///
     /// The store's.
-    pub async fn resume(&self, now: OffsetDateTime) -> Result<(), StoreError> {
-        let state = State { circuit: Circuit::default(), resuming: Some(Resuming::default()) };
+    pub async fn resume(&self, wanted: Wanted, now: OffsetDateTime) -> Result<(), StoreError> {
+        let state = State { circuit: Circuit::default(), resuming: Some(Resuming { after: None, wanted }) };
         self.keep(&state, now).await
     }
 
@@ -157,7 +175,6 @@ impl Endpoint {
 
     fn encode(&self, state: &State) -> String {
         let circuit = state.circuit.clone();
-        let after = |resuming: &Resuming| resuming.after.as_ref().map(ToString::to_string).unwrap_or_default();
         let form = Form {
             endpoint: self.name.clone(),
             failing_since: circuit.failing_since,
@@ -166,7 +183,8 @@ impl Endpoint {
             open_until: circuit.open_until,
             parked_at: circuit.parked_at,
             why: circuit.why,
-            resuming_after: state.resuming.as_ref().map(after),
+            resuming_after: state.resuming.as_ref().and_then(|resuming| Some(resuming.after.as_ref()?.to_string())),
+            resuming: state.resuming.as_ref().map(|resuming| resuming.wanted),
         };
         serde_json::to_string(&form).expect("texts, numbers and times are always JSON")
     }
@@ -176,8 +194,9 @@ impl Endpoint {
     fn decode(&self, text: &str) -> Option<State> {
         let form: Form = serde_json::from_str(text).ok()?;
         if form.endpoint != self.name {
-            let resuming = form.parked_at.is_some() || form.resuming_after.is_some();
-            return Some(State { resuming: resuming.then(Resuming::default), ..State::default() });
+            let given_up = form.parked_at.is_some() || form.resuming.is_some();
+            let resuming = given_up.then_some(Resuming { after: None, wanted: Wanted::GivenUp });
+            return Some(State { resuming, ..State::default() });
         }
         let circuit = Circuit {
             failing_since: form.failing_since,
@@ -187,7 +206,8 @@ impl Endpoint {
             parked_at: form.parked_at,
             why: form.why,
         };
-        let resuming = form.resuming_after.map(|after| Resuming { after: SubscriptionId::parse(&after) });
+        let after = form.resuming_after.as_deref().and_then(SubscriptionId::parse);
+        let resuming = form.resuming.map(|wanted| Resuming { after, wanted });
         Some(State { circuit, resuming })
     }
 

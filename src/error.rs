@@ -67,12 +67,16 @@ pub enum Code {
     NotActive,
     /// The subscription owes nothing of this kind.
     UnknownDuty,
+    /// The record keeps no event of this number.
+    UnknownEvent,
     /// Microsoft does not allow the publisher to change this subscription.
     NotAllowed,
     /// An order of the same kind is still under way.
     Busy,
     /// It already is as ordered.
     AsOrdered,
+    /// No software of the publisher's is connected for this.
+    NotConnected,
     /// The marketplace cannot be reached, is overloaded, or failed.
     MarketplaceUnavailable,
     /// The marketplace refused the call for good.
@@ -101,7 +105,7 @@ pub enum Code {
 
 impl Code {
     /// Every code, for the document and its test.
-    pub const ALL: [Self; 35] = [
+    pub const ALL: [Self; 37] = [
         Self::BadRequest,
         Self::BodyTooLarge,
         Self::BodyTooSlow,
@@ -122,9 +126,11 @@ impl Code {
         Self::Cancelled,
         Self::NotActive,
         Self::UnknownDuty,
+        Self::UnknownEvent,
         Self::NotAllowed,
         Self::Busy,
         Self::AsOrdered,
+        Self::NotConnected,
         Self::MarketplaceUnavailable,
         Self::MarketplaceRefused,
         Self::MarketplaceIdentity,
@@ -162,9 +168,11 @@ impl Code {
             Self::Cancelled => "cancelled",
             Self::NotActive => "not_active",
             Self::UnknownDuty => "unknown_duty",
+            Self::UnknownEvent => "unknown_event",
             Self::NotAllowed => "not_allowed",
             Self::Busy => "busy",
             Self::AsOrdered => "as_ordered",
+            Self::NotConnected => "not_connected",
             Self::MarketplaceUnavailable => "marketplace_unavailable",
             Self::MarketplaceRefused => "marketplace_refused",
             Self::MarketplaceIdentity => "marketplace_identity",
@@ -186,12 +194,16 @@ impl Code {
             Self::BadRequest | Self::BadEnvelope | Self::TokenMissing | Self::TokenRefused | Self::SigninExpired => 400,
             Self::SigninRequired | Self::SigninFailed | Self::CallerRefused => 401,
             Self::WrongPerson | Self::ForgedForm | Self::ForeignOffer => 403,
-            Self::UnknownFunction | Self::UnknownSubscription | Self::UnknownDuty => 404,
+            Self::UnknownFunction | Self::UnknownSubscription | Self::UnknownDuty | Self::UnknownEvent => 404,
             Self::WrongMethod => 405,
             Self::BodyTooSlow => 408,
-            Self::Suspended | Self::Cancelled | Self::NotActive | Self::NotAllowed | Self::Busy | Self::AsOrdered => {
-                409
-            }
+            Self::Suspended
+            | Self::Cancelled
+            | Self::NotActive
+            | Self::NotAllowed
+            | Self::Busy
+            | Self::AsOrdered
+            | Self::NotConnected => 409,
             Self::BodyTooLarge => 413,
             Self::Internal | Self::RecordUnreadable => 500,
             Self::MarketplaceUnavailable
@@ -230,9 +242,11 @@ impl Code {
             Self::Cancelled => "The subscription is cancelled.",
             Self::NotActive => "The subscription is not active yet.",
             Self::UnknownDuty => "The subscription owes nothing of this kind.",
+            Self::UnknownEvent => "No event of this number is kept.",
             Self::NotAllowed => "Microsoft does not allow the publisher to change this subscription.",
             Self::Busy => "An order of the same kind is still under way.",
             Self::AsOrdered => "The subscription already is as ordered.",
+            Self::NotConnected => "No events endpoint is set.",
             Self::MarketplaceUnavailable
             | Self::MarketplaceRefused
             | Self::MarketplaceIdentity

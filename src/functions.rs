@@ -25,6 +25,7 @@ use crate::error::{Code, Fault};
 use crate::host::Envelope;
 use crate::pages::Trouble;
 use crate::problem::Problem;
+use crate::resumption;
 use crate::subscription::SubscriptionId;
 use crate::web::{Reply, Request};
 
@@ -83,6 +84,8 @@ pub enum Then {
     Discharge(Doorbell),
     /// A reconciliation, which somebody asked for before its hour.
     Reconcile,
+    /// News that was given up is taken up again.
+    Resume,
     /// Secrets that this instance has held for a while are read again, so that nobody waits for it.
     RereadSecrets,
 }
@@ -229,6 +232,7 @@ pub async fn follow_up(app: &App, then: &Then) -> Result<(), Fault> {
     match then {
         Then::Discharge(doorbell) => discharge(app, doorbell).await,
         Then::Reconcile => reconcile::run(app, app.clock.now()).await.map(drop),
+        Then::Resume => resumption::go_on(app, app.clock.now()).await,
         Then::RereadSecrets => {
             app.secrets.reread(app.clock.now()).await;
             Ok(())

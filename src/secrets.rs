@@ -26,6 +26,15 @@ pub const EXPIRY_WARNING: Duration = Duration::days(30);
 /// How often the log says it, per instance.
 pub const EXPIRY_SAID_EVERY: Duration = Duration::days(1);
 
+/// A secret that ends soon, or has ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ending {
+    /// Its name.
+    pub secret: String,
+    /// When it ends.
+    pub expires_at: OffsetDateTime,
+}
+
 /// The secrets. Clones share them.
 #[derive(Clone, Debug)]
 pub struct Secrets {
@@ -33,7 +42,7 @@ pub struct Secrets {
     pub proof: Proof,
     /// What seals cookies and forms.
     pub cookie_keys: Rotating<Seal>,
-    /// What will sign events for the publisher, if it is set or there is a vault that may hold it.
+    /// What signs events and questions for the publisher's software, where any are sent.
     pub events: Option<Rotating<EventsSecret>>,
     /// When the log said last of a secret that it expires soon, or has expired.
     said: Arc<Mutex<BTreeMap<(String, bool), OffsetDateTime>>>,
@@ -103,20 +112,29 @@ impl Secrets {
     }
 
     /// Looks at every secret that is in use, and says in the log which expires within [`EXPIRY_WARNING`] or has expired.
-    pub async fn watch(&self, now: OffsetDateTime) {
-        let (cookie_keys, proof) = tokio::join!(self.cookie_keys.inspect(now), self.proof.inspect(now));
-        for inspected in [Some(cookie_keys), proof].into_iter().flatten() {
+    /// Answers those.
+    pub async fn watch(&self, now: OffsetDateTime) -> Vec<Ending> {
+        let events = async {
+            match &self.events {
+                Some(events) => Some(events.inspect(now).await),
+                None => None,
+            }
+        };
+        let (cookie_keys, proof, events) = tokio::join!(self.cookie_keys.inspect(now), self.proof.inspect(now), events);
+        let mut ending = Vec::new();
+        for inspected in [Some(cookie_keys), proof, events].into_iter().flatten() {
             // One that cannot be read has been said.
-            if let Ok(Some(expires_at)) = inspected.expires_at {
+            if let Ok(Some(expires_at)) = inspected.expires_at
+                && now + EXPIRY_WARNING >= expires_at
+            {
                 self.say(&inspected.name, expires_at, now);
+                ending.push(Ending { secret: inspected.name, expires_at });
             }
         }
+        ending
     }
 
     fn say(&self, secret: &str, expires_at: OffsetDateTime, now: OffsetDateTime) {
-        if now + EXPIRY_WARNING < expires_at {
-            return;
-        }
         let has_expired = expires_at <= now;
         let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
         let last = said.get(&(secret.to_owned(), has_expired));

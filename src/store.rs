@@ -39,6 +39,8 @@ pub enum Kept {
     ReconcileCursor,
     /// What is known of the publisher's events endpoint.
     EventsEndpoint,
+    /// Of which ending secrets the publisher's software was told.
+    EndingSecrets,
 }
 
 impl Kept {
@@ -48,6 +50,7 @@ impl Kept {
             Self::CallerKeys => "caller-keys",
             Self::ReconcileCursor => "reconcile-cursor",
             Self::EventsEndpoint => "events-endpoint",
+            Self::EndingSecrets => "ending-secrets",
         }
     }
 }

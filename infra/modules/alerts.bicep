@@ -117,6 +117,19 @@ var rules = [
 '''
   }
   {
+    name: 'events-parked'
+    description: 'The publisher\'s own software has taken no event for two days, or wants no more. Nothing is sent to it.'
+    severity: 2
+    window: 'PT1H'
+    operator: 'GreaterThanOrEqual'
+    threshold: 1
+    lines: programLines
+    query: '''
+| where tostring(line.message) == 'the events endpoint is parked: nothing is sent until somebody resumes it'
+| project timestamp, subscription = tostring(line.span.subscription_id)
+'''
+  }
+  {
     name: 'poison'
     description: 'The host gave up on a queue message. The sweep rings again for what is owed.'
     severity: 2

@@ -13,7 +13,7 @@ pub(super) async fn secrets(app: &App) -> Vec<Finding> {
     let secrets = &app.secrets;
     let mut inspected = vec![("cookie keys", Some(secrets.cookie_keys.inspect(now).await))];
     inspected.push(("credential", secrets.proof.inspect(now).await));
-    if let Some(events) = secrets.events.as_ref().filter(|events| !events.is_kept()) {
+    if let Some(events) = &secrets.events {
         inspected.push(("events secret", Some(events.inspect(now).await)));
     }
     inspected.into_iter().map(|(about, inspected)| finding(about, inspected, now)).collect()

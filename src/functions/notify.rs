@@ -12,13 +12,11 @@ use crate::app::{App, Attempt, Claim, Otherwise};
 use crate::circuit::{Failure, Gate};
 use crate::cloud_event;
 use crate::duty::Queue;
+use crate::endpoint::EVENT_PATIENCE;
 use crate::error::Fault;
 use crate::publisher::Answer;
 use crate::settings::EventsSecret;
 use crate::subscription::{Event, SubscriptionId};
-
-/// How long the publisher's software may take for one event (Standard Webhooks advises 15 to 30 seconds).
-pub const EVENT_PATIENCE: Patience = Patience::from_secs(15);
 
 /// How long one claim goes on with the next event. With the save before and after it stays within
 /// [`crate::duty::LEASE`]; what is left then has a bell of its own.

@@ -17,10 +17,11 @@ use self::repair::{Found, Repair};
 pub use self::report::{NAMED, Noted, Report};
 use crate::app::App;
 use crate::deadline;
+use crate::ending_secrets;
 use crate::error::{Code, Fault};
 use crate::marketplace::{CallErrorKind, Cursor};
 use crate::settings::Reconciliation;
-use crate::subscription::{Snapshot, Status, Subscription, SubscriptionId};
+use crate::subscription::{Event, Snapshot, Status, Subscription, SubscriptionId};
 
 /// How long a run begins anything new. With what is then still under way (one page of the list and the tries of one
 /// repair, each call at most 15 s) it ends before `functionTimeout` in `host.json`, which is five minutes and kills.
@@ -47,7 +48,8 @@ pub const UNANSWERED_LIMIT: usize = 5;
 pub async fn run(app: &App, now: OffsetDateTime) -> Result<Report, Fault> {
     // First, and whatever becomes of the pass: an expired secret may be what ends it. Of what runs on an idle app this
     // is the least often that is often enough.
-    app.secrets.watch(now).await;
+    let ending = app.secrets.watch(now).await;
+    ending_secrets::tell(app, &ending, now).await;
     let observed = app.settings.reconciliation == Reconciliation::Observe;
     let pass = Pass::resume(&app.store, observed, now).await?;
     let report = Report { baseline: pass.baseline, observed, ..Report::default() };
@@ -137,7 +139,7 @@ impl Run<'_> {
             self.report.broken.note(record.id.clone());
         }
         for record in &ours {
-            self.announce(record);
+            self.announce(record).await?;
         }
         let stale = |record: &&&Subscription| {
             record.known.status != Status::Unsubscribed && self.pass.began - record.read_at >= READ_AGAIN_AFTER
@@ -180,12 +182,16 @@ impl Run<'_> {
         fault.filter(|_| self.unanswered >= UNANSWERED_LIMIT).map_or(Ok(()), Err)
     }
 
-    fn announce(&mut self, record: &Subscription) {
+    async fn announce(&mut self, record: &Subscription) -> Result<(), Fault> {
         if let Some(deadline) = deadline::near(record, self.begun) {
             let (wanted, at) = (deadline.wanted.as_str(), deadline.at);
             tracing::warn!(subscription_id = %record.id, wanted, %at, "Microsoft ends this subscription on that day");
             self.report.deadlines.note((record.id.clone(), deadline));
+            if !self.pass.observed && record.outbox.deadline != Some(at) {
+                self.app.record(&record.id, Event::DeadlineNear { wanted, at }, None).await?;
+            }
         }
+        Ok(())
     }
 
     fn is_out_of_time(&self) -> bool {

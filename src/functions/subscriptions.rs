@@ -1,6 +1,7 @@
 //! `subscriptions`, for the publisher's systems: see every record, and order what the publisher can order. The host checks
 //! the function key before it calls. `docs/openapi.json` describes every route; a test keeps it equal to [`ROUTES`].
 
+mod events;
 mod input;
 mod orders;
 mod resync;
@@ -47,11 +48,19 @@ enum Call {
     Retry,
     End,
     Reconcile,
+    Events,
+    EventsOf,
+    TestEvent,
+    Resume,
+    ReplayAll,
+    Replay,
+    OnceMore,
 }
 
 /// Every route.
-pub const ROUTES: [Route; 11] = [
+pub const ROUTES: [Route; 18] = [
     Route { method: "GET", template: "", call: Call::List },
+    Route { method: "GET", template: "events", call: Call::Events },
     Route { method: "GET", template: "{id}", call: Call::Show },
     Route { method: "PATCH", template: "{id}", call: Call::Change },
     Route { method: "DELETE", template: "{id}", call: Call::Cancel },
@@ -62,6 +71,12 @@ pub const ROUTES: [Route; 11] = [
     Route { method: "POST", template: "{id}/resync", call: Call::Resync },
     Route { method: "POST", template: "{id}/duties/{duty}/retry", call: Call::Retry },
     Route { method: "POST", template: "{id}/duties/{duty}/end", call: Call::End },
+    Route { method: "POST", template: "events/test", call: Call::TestEvent },
+    Route { method: "POST", template: "events/resume", call: Call::Resume },
+    Route { method: "POST", template: "events/replay", call: Call::ReplayAll },
+    Route { method: "GET", template: "{id}/events", call: Call::EventsOf },
+    Route { method: "POST", template: "{id}/events/replay", call: Call::Replay },
+    Route { method: "POST", template: "{id}/events/{sequence}/replay", call: Call::OnceMore },
 ];
 
 /// Why a request is not answered as it asks.
@@ -92,45 +107,68 @@ pub async fn run(app: &App, request: &Request) -> Result<Answer, Refused> {
 
 async fn perform(app: &App, request: &Request) -> Result<Answer, Stop> {
     let (call, parameters) = routed(request)?;
-    let id = match parameters.first() {
-        None if matches!(call, Call::Reconcile) => {
+    match parameters.split_first() {
+        None => perform_on_all(app, request, call).await,
+        Some((id, rest)) => {
+            let id = SubscriptionId::parse(id)
+                .ok_or_else(|| Fault::new(Code::UnknownSubscription, "the path names no subscription"))?;
+            perform_on_one(app, request, call, &id, rest.first().copied().unwrap_or_default()).await
+        }
+    }
+}
+
+async fn perform_on_all(app: &App, request: &Request, call: Call) -> Result<Answer, Stop> {
+    match call {
+        Call::Reconcile => {
             input::nothing(request)?;
             input::person(request)?;
             let reply = Reply::json(202, &json!({ "status": "reconciling" })).with("cache-control", "no-store");
-            return Ok(Answer { reply, then: vec![Then::Reconcile] });
+            Ok(Answer { reply, then: vec![Then::Reconcile] })
         }
-        None => return list(app, &input::filter(request)?).await.map(Answer::from),
-        Some(id) => SubscriptionId::parse(id)
-            .ok_or_else(|| Fault::new(Code::UnknownSubscription, "the path names no subscription"))?,
-    };
-    let duty = parameters.get(1).copied().unwrap_or_default();
+        Call::Events => events::list(app, request).await.map(Answer::from),
+        Call::TestEvent => events::test(app, request).await.map(Answer::from),
+        Call::Resume => events::resume(app, request).await,
+        Call::ReplayAll => events::replay_all(app, request).await,
+        _ => list(app, &input::filter(request)?).await.map(Answer::from),
+    }
+}
+
+/// `part` is what stands in the path for the second segment in braces, if there is one.
+async fn perform_on_one(
+    app: &App,
+    request: &Request,
+    call: Call,
+    id: &SubscriptionId,
+    part: &str,
+) -> Result<Answer, Stop> {
     match call {
-        Call::List | Call::Reconcile | Call::Show => {
-            Ok(answer(&shown::subscription(&app.subscription(&id).await?)).into())
-        }
-        Call::Plans => plans(app, &id).await.map(Answer::from),
-        Call::Operations => operations(app, &id).await.map(Answer::from),
-        Call::Change => orders::order(app, &id, input::wanted(request)?, input::person(request)?).await,
+        Call::EventsOf => events::of(app, id).await.map(Answer::from),
+        Call::Replay => events::replay(app, id, request).await,
+        Call::OnceMore => events::once_more(app, id, part, request).await.map(Answer::from),
+        Call::Plans => plans(app, id).await.map(Answer::from),
+        Call::Operations => operations(app, id).await.map(Answer::from),
+        Call::Change => orders::order(app, id, input::wanted(request)?, input::person(request)?).await,
         Call::Cancel => {
             input::nothing(request)?;
-            orders::cancel(app, &id, input::person(request)?).await
+            orders::cancel(app, id, input::person(request)?).await
         }
         Call::Activate => {
             input::nothing(request)?;
-            orders::activate(app, &id, input::person(request)?).await
+            orders::activate(app, id, input::person(request)?).await
         }
         Call::Resync => {
             input::nothing(request)?;
-            resync::run(app, &id, input::person(request)?).await.map(Answer::from)
+            resync::run(app, id, input::person(request)?).await.map(Answer::from)
         }
         Call::Retry => {
             input::nothing(request)?;
-            orders::retry(app, &id, duty_id(app, &id, duty).await?, input::person(request)?).await
+            orders::retry(app, id, duty_id(app, id, part).await?, input::person(request)?).await
         }
         Call::End => {
             let (why, person) = (input::reason(request)?, input::person(request)?);
-            orders::end(app, &id, duty_id(app, &id, duty).await?, why, person).await.map(Answer::from)
+            orders::end(app, id, duty_id(app, id, part).await?, why, person).await.map(Answer::from)
         }
+        _ => Ok(answer(&shown::subscription(&app.subscription(id).await?)).into()),
     }
 }
 

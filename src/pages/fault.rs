@@ -31,9 +31,11 @@ pub(super) fn message(code: Code) -> &'static str {
         | Code::CallerRefused
         | Code::NotActive
         | Code::UnknownDuty
+        | Code::UnknownEvent
         | Code::NotAllowed
         | Code::Busy
-        | Code::AsOrdered => "fault-bad-request",
+        | Code::AsOrdered
+        | Code::NotConnected => "fault-bad-request",
         Code::UnknownFunction => "fault-unknown-page",
         Code::WrongMethod => "fault-wrong-method",
         Code::RecordNewer | Code::RecordUnreadable | Code::VaultUnavailable | Code::Internal => "fault-internal",

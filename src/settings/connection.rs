@@ -35,8 +35,7 @@ pub struct Connection {
     pub setup: Option<Url>,
     /// The hosts that may be inside a private network. `PUBLISHER_ALLOWED_HOSTS`.
     pub allowed_hosts: Vec<String>,
-    /// Signs events and questions; given or in the vault where any of them is sent, or where there is a vault that may
-    /// hold it. `PUBLISHER_EVENTS_SECRET`.
+    /// Signs events and questions; needed where any of them is sent. `PUBLISHER_EVENTS_SECRET`.
     pub events_secret: Option<Source<EventsSecret>>,
     /// Signs what a buyer carries over; needed where one is handed over. `HANDOFF_KEYS`.
     pub handoff_keys: Option<Source<HandoffKeys>>,

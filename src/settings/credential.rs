@@ -191,8 +191,7 @@ impl Reader<'_> {
         self.source(&COOKIE_KEYS, given, vault)
     }
 
-    /// A secret that is needed only where something uses it. `None` where nothing does, no value is given, and there is
-    /// no vault that may hold it.
+    /// A secret that is needed only where something uses it. `None` where nothing does and no value is given.
     pub(super) fn optional_source<T>(
         &mut self,
         setting: &SecretSetting<T>,
@@ -200,7 +199,7 @@ impl Reader<'_> {
         vault: bool,
     ) -> Option<Source<T>> {
         let given = self.optional(setting.key);
-        (given.is_some() || needed || vault).then(|| self.source(setting, given, vault))
+        (given.is_some() || needed).then(|| self.source(setting, given, vault))
     }
 
     fn source<T>(&mut self, setting: &SecretSetting<T>, given: Option<String>, vault: bool) -> Source<T> {

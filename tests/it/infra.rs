@@ -474,11 +474,11 @@ fn what_is_missing_is_a_breach_as_well() {
         let kind = "Microsoft.Storage/storageAccounts/queueServices/queues@2023-05-01";
         Bicep::new("a", format!("var q = {names}\nresource r '{kind}' = [for x in q: {{\n  name: {template}\n}}]"))
     };
-    let names = "['activations', 'acknowledgements', 'changes']";
+    let names = "['activations', 'acknowledgements', 'changes', 'notifications']";
     let table = [
         (vec![queues(names, "x")], "without the poison queues"),
         (vec![queues(names, "x"), queues(names, "'${x}-poisoned'")], "with others"),
-        (vec![queues("['activations']", "x"), queues(names, "'${x}-poison'")], "without two"),
+        (vec![queues("['activations']", "x"), queues(names, "'${x}-poison'")], "without three"),
     ];
     for (files, what) in table {
         assert_eq!(queues_and_tables_are_the_programs(&files).len(), 2, "{what}");

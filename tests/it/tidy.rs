@@ -20,7 +20,7 @@ const FILE_LENGTH: usize = 400;
 const FUNCTION_LENGTH: usize = 70;
 
 /// The rules and what they speak about: values only.
-const PURE: [&str; 12] = [
+const PURE: [&str; 14] = [
     "subscription",
     "snapshot",
     "event",
@@ -29,6 +29,8 @@ const PURE: [&str; 12] = [
     "history",
     "deadline",
     "opaque",
+    "outbox",
+    "circuit",
     "policy",
     "person",
     "error",

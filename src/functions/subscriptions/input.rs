@@ -140,6 +140,18 @@ pub(super) fn reason(request: &Request) -> Result<String, Objection> {
     Ok(reason.to_owned())
 }
 
+/// Nothing, or `{"from": "1763629200124"}`: the number of an event.
+pub(super) fn sequence(request: &Request) -> Result<Option<u64>, Objection> {
+    if request.body.trim_ascii().is_empty() {
+        return Ok(None);
+    }
+    let fields = object(request, &["from"])?;
+    let Some(from) = fields.get("from") else { return Ok(None) };
+    let number = from.as_str().and_then(|text| text.parse().ok());
+    let detail = "The field from is the sequence of an event, as text.";
+    number.map(Some).ok_or_else(|| Objection::new("from", detail))
+}
+
 /// The body as a JSON object with no other fields than these.
 fn object(request: &Request, known: &[&str]) -> Result<Map<String, Value>, Objection> {
     let body = serde_json::from_slice(&request.body).map_err(|error| {

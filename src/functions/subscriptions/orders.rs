@@ -13,9 +13,9 @@ use crate::subscription::{Event, Refusal, Subscription, SubscriptionId};
 use crate::web::Reply;
 
 /// The record after an order, and the queues of the duties that have become due by it.
-struct Ordered {
-    subscription: Subscription,
-    rings: Vec<Queue>,
+pub(super) struct Ordered {
+    pub(super) subscription: Subscription,
+    pub(super) rings: Vec<Queue>,
 }
 
 /// Another plan, or another number of seats.
@@ -78,7 +78,13 @@ fn accepted(ordered: Ordered, duty: &DutyId) -> Answer {
     Answer::and_discharge(reply, id, &rings)
 }
 
-async fn record(app: &App, id: &SubscriptionId, event: Event, person: Option<&str>) -> Result<Ordered, Stop> {
+/// Records an order on a subscription that is ours to serve.
+pub(super) async fn record(
+    app: &App,
+    id: &SubscriptionId,
+    event: Event,
+    person: Option<&str>,
+) -> Result<Ordered, Stop> {
     serving(app, id, &app.subscription(id).await?.known.offer_id)?;
     match app.record(id, event, person).await? {
         Recorded::Saved { subscription, rings } => Ok(Ordered { subscription, rings }),

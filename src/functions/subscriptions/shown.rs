@@ -2,10 +2,12 @@
 
 use serde_json::{Value, json};
 
-use crate::duty::{Duty, Sent, Task, UnknownDuty, Wanted};
+use crate::cloud_event::SUBSCRIPTION;
+use crate::duty::{Duty, Kind, Sent, Task, UnknownDuty, Wanted};
 use crate::error::Fault;
 use crate::history::Entry;
 use crate::marketplace::{Operation, Plan, RequestSource};
+use crate::outbox::Announcement;
 use crate::shown::{facts, moment};
 use crate::store::Unreadable;
 use crate::subscription::{Answered, Decision, OperationId, Subscription};
@@ -25,6 +27,46 @@ pub(super) fn subscription(subscription: &Subscription) -> Value {
 pub(super) fn unreadable(record: &Unreadable) -> Value {
     let code = Fault::from(record.error.clone()).code;
     json!({ "id": record.id.as_str(), "code": code.as_str(), "detail": code.public() })
+}
+
+/// What was told of a subscription, oldest first.
+pub(super) fn told(subscription: &Subscription) -> Value {
+    let outbox = &subscription.outbox;
+    let told = |announcement: &Announcement| {
+        let mut shown = event(announcement);
+        shown["arrived"] = (announcement.sequence <= outbox.delivered).into();
+        shown
+    };
+    json!({
+        "id": subscription.id.as_str(),
+        "events": outbox.announcements.iter().map(told).collect::<Vec<_>>(),
+        "lost": outbox.lost,
+        "duty": subscription.duty(Kind::Notify).map(duty),
+    })
+}
+
+/// What has not arrived of a subscription, oldest first.
+pub(super) fn undelivered(subscription: &Subscription) -> Value {
+    let outbox = &subscription.outbox;
+    json!({
+        "id": subscription.id.as_str(),
+        "events": outbox.undelivered().iter().map(event).collect::<Vec<_>>(),
+        "lost": outbox.lost,
+        "duty": subscription.duty(Kind::Notify).map(duty),
+    })
+}
+
+fn event(announcement: &Announcement) -> Value {
+    json!({
+        "sequence": announcement.sequence.to_string(),
+        "type": format!("{SUBSCRIPTION}{}", announcement.news.as_str()),
+        "at": moment(announcement.at),
+        "by": announcement.by.as_str(),
+        "from": announcement.from,
+        "to": announcement.to,
+        "why": announcement.why,
+        "operationId": announcement.operation.as_ref().map(OperationId::as_str),
+    })
 }
 
 fn duty(duty: &Duty) -> Value {

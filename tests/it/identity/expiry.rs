@@ -67,7 +67,7 @@ async fn each_secret_in_the_vault_is_announced_by_its_date_or_its_own() {
         set("cookie-keys", crate::settings::KEY, 100, in_days(3));
         set("cookie-keys", crate::settings::KEY, 50, in_days(31));
         set("marketplace-certificate", &Made::until(START + Duration::days(20)).both(), 100, in_days(300));
-        // Nothing uses it yet.
+        // Nobody is told anything here, so nothing uses it.
         set("publisher-events-secret", &super::keyvault::events_key(1), 100, in_days(1));
         let log = Log::default();
         let _captured = log.capture();

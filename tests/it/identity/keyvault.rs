@@ -17,6 +17,9 @@ use crate::world::{START, World};
 pub(super) const CLIENT_SECRET: &str = "marketplace-client-secret";
 const EVENTS_SECRET: &str = "publisher-events-secret";
 
+/// With it somebody is told, and the key that signs is needed.
+const EVENTS_URL: (&str, &str) = ("PUBLISHER_EVENTS_URL", "https://app.contoso.example/events");
+
 /// A key for events: `whsec_` and 32 times this byte.
 pub(super) fn events_key(byte: u8) -> String {
     use base64::Engine as _;
@@ -76,7 +79,7 @@ async fn the_newest_version_and_the_one_before_it_are_used_if_they_are_good() {
         }
         azure.change(EVENTS_SECRET, 0, disabled);
         azure.change(EVENTS_SECRET, 1, disabled);
-        let none = secrets(azure, &[]).events.unwrap().current(START).await.unwrap_err();
+        let none = secrets(azure, &[EVENTS_URL]).events.unwrap().current(START).await.unwrap_err();
         assert!(none.private.contains("no version of the secret publisher-events-secret is enabled"), "{none}");
     })
     .await;
@@ -86,7 +89,7 @@ async fn the_newest_version_and_the_one_before_it_are_used_if_they_are_good() {
 async fn many_at_once_read_once_and_nothing_is_read_at_the_start() {
     in_azure(async |azure| {
         azure.set(CLIENT_SECRET, "value", START);
-        let secrets = secrets(azure, &[]);
+        let secrets = secrets(azure, &[EVENTS_URL]);
         assert!(azure.vault_requests().is_empty() && azure.identity_requests().is_empty());
         let Secrets { proof, .. } = &secrets;
         let inspected = futures_util::future::join_all((0..20).map(|_| proof.inspect(START))).await;
@@ -134,7 +137,7 @@ async fn each_refusal_of_the_vault_names_the_setting_and_the_fix() {
         ];
         for (status, body, retry, parts) in table {
             azure.set_mood(Mood::Refusing(status, body));
-            let inspected = secrets(azure, &[]).proof.inspect(START).await.unwrap();
+            let inspected = secrets(azure, &[EVENTS_URL]).proof.inspect(START).await.unwrap();
             let fault = inspected.expires_at.unwrap_err();
             assert_eq!((fault.code, fault.retry), (Code::VaultUnavailable, retry), "{status}: {fault}");
             for part in parts.into_iter().chain(["KEY_VAULT_URL"]) {
@@ -183,7 +186,7 @@ async fn values_that_cannot_be_used_are_said_and_not_repeated() {
         ] {
             azure.set(name, value, START);
         }
-        let secrets = secrets(azure, &[]);
+        let secrets = secrets(azure, &[EVENTS_URL]);
         let certificate = self::secrets(azure, &[("MARKETPLACE_CREDENTIAL", "certificate")]);
         for (inspected, key) in [
             (secrets.proof.inspect(START).await.unwrap(), "MARKETPLACE_CLIENT_SECRET"),
@@ -210,7 +213,7 @@ async fn no_token_follows_a_list_to_another_server_and_a_list_that_is_forbidden_
         assert_eq!(events_in_use(&secrets(azure, &[("MARKETPLACE_CLIENT_SECRET", "x")])).await, [4]);
         azure.set_mood(Mood::Open);
         azure.lead_lists_elsewhere();
-        let fault = secrets(azure, &[]).events.unwrap().current(START).await.unwrap_err();
+        let fault = secrets(azure, &[EVENTS_URL]).events.unwrap().current(START).await.unwrap_err();
         assert!(fault.private.contains("an answer names another server"), "{fault}");
     })
     .await;

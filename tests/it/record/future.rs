@@ -163,7 +163,7 @@ async fn unknown_duties_stay_and_hold_up_nothing() {
         let duties = record["duties"].as_array().unwrap();
         duties.iter().map(|duty| duty["task"]["kind"].as_str().unwrap().to_owned()).collect()
     };
-    assert_eq!(kinds(&active["record"]), ["notify", "provision", "change", "acknowledge", "notify_once"]);
+    assert_eq!(kinds(&active["record"]), ["settle", "provision", "change", "acknowledge", "notify_once"]);
     assert_eq!(beyond(&active), unknown);
     assert_eq!(active["due"], "2026-11-20T09:00:02Z", "whoever knows the duty finds it when it is due");
 
@@ -173,7 +173,7 @@ async fn unknown_duties_stay_and_hold_up_nothing() {
         shown["unknownDuties"].as_array().unwrap().iter().map(|duty| duty["id"].as_str().unwrap()).collect();
     let operation = |number: u32| format!("4c1f7c0b-1a34-4a59-b7f2-91a7a3f2c00{number}");
     let (provision, acknowledge) = (format!("provision:{}", operation(5)), format!("acknowledge:{}", operation(6)));
-    assert_eq!(ids, ["notify", &provision, "change", &acknowledge, "notify_once"]);
+    assert_eq!(ids, ["settle", &provision, "change", &acknowledge, "notify_once"]);
     assert_eq!(shown["unknownDuties"][0]["notBefore"], "2026-11-20T09:00:02Z");
     for duty in ids {
         publisher.post(&format!("/{id}/duties/{duty}/retry")).await.assert_refused(503, "record_newer");
@@ -243,7 +243,7 @@ fn what_is_owed_unknown_is_not_owed_twice() {
     let mut activating = owing("activate", None);
     assert_eq!(activating.apply(Event::Confirmed(Actor::Buyer), NOW), Applied::Unchanged);
     assert_eq!(activating.stage(NOW), Stage::Activating);
-    assert_eq!(owing("notify", None).stage(NOW), Stage::Unconfirmed);
+    assert_eq!(owing("settle", None).stage(NOW), Stage::Unconfirmed);
 
     let notice =
         |operation| Event::Unread(Notice { operation: OperationId::parse(operation), action: "Renew".to_owned() });
@@ -251,7 +251,7 @@ fn what_is_owed_unknown_is_not_owed_twice() {
     assert_eq!(examining.apply(notice("op-1"), NOW), Applied::Unchanged);
     assert!(matches!(examining.apply(notice("op-2"), NOW), Applied::Changed { .. }));
 
-    let mut many = owing("notify", None);
+    let mut many = owing("settle", None);
     many.unknown_duties = vec![many.unknown_duties[0].clone(); DUTIES];
     for event in [Event::Confirmed(Actor::Buyer), notice("op-1")] {
         assert_eq!(many.apply(event, NOW), Applied::Refused(Refusal::TooMuchOwed));

@@ -235,11 +235,11 @@ async fn columns_that_we_do_not_know_survive_a_save() {
     let used = Used::new().await;
     let record = owing("one", Duration::ZERO);
     used.store.save(&record, None).await.unwrap();
-    used.edit("one", "record", &json!({ "outbox": "[1,2]" })).await;
+    used.edit("one", "record", &json!({ "ledger": "[1,2]" })).await;
     let stored = used.store.load(&record.id).await.unwrap().unwrap();
     used.store.save(&Subscription { duties: Vec::new(), ..record }, Some(&stored.etag)).await.unwrap();
     let columns = used.columns("one").await;
-    assert_eq!((&columns["outbox"], &columns["due"]), (&json!("[1,2]"), &json!("never")));
+    assert_eq!((&columns["ledger"], &columns["due"]), (&json!("[1,2]"), &json!("never")));
 }
 
 #[tokio::test]
