@@ -6,7 +6,7 @@
 
 use time::{Duration, OffsetDateTime};
 
-use crate::duty::{BACKOFF_CEILING, NOTIFY_PATIENCE};
+use crate::duty::BACKOFF_CEILING;
 use crate::subscription::SubscriptionId;
 
 /// How many different subscriptions must fail one after the other, with no success in between, before the circuit opens.
@@ -16,8 +16,8 @@ pub const TRIPS: usize = 3;
 /// How long the circuit stays open at first. It doubles with each try that fails, up to [`BACKOFF_CEILING`].
 pub const OPEN_FLOOR: Duration = Duration::minutes(1);
 
-/// After how long without any success the endpoint is parked.
-pub const PARKED_AFTER: Duration = NOTIFY_PATIENCE;
+/// After how long without any success the endpoint is parked: a weekend, and Standard Webhooks advises a few days.
+pub const PARKED_AFTER: Duration = Duration::days(2);
 
 /// The longest reason kept, in characters.
 const WHY_LENGTH: usize = 300;

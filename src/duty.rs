@@ -30,9 +30,10 @@ pub const BACKOFF_CEILING: Duration = Duration::hours(1);
 /// Microsoft gives to activate a purchase.
 pub const PATIENCE: Duration = Duration::days(3);
 
-/// How long the publisher's software is told of something that it does not take, before somebody is called: an outage of
-/// a weekend's length, at most, and Standard Webhooks advises a few days.
-pub const NOTIFY_PATIENCE: Duration = Duration::days(2);
+/// How long the publisher's software is told of something that it does not take, while it takes other things. An endpoint
+/// that takes nothing at all is parked after two days ([`crate::circuit::PARKED_AFTER`]); this is longer by some tries, so
+/// that the endpoint is spoken of, and not each of a thousand subscriptions.
+pub const NOTIFY_PATIENCE: Duration = Duration::hours(51);
 
 /// How long after something is to be told its first bell rings. By then the instance that made it happen has mostly made
 /// the next thing happen as well: both are told at once, and nobody loses a race for the record.

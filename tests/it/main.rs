@@ -21,6 +21,7 @@ mod log;
 mod marketplace;
 mod notices;
 mod notification;
+mod notify;
 mod operations;
 mod package;
 mod pages;

@@ -75,7 +75,7 @@ async fn the_newest_version_and_the_one_before_it_are_used_if_they_are_good() {
                 let created = START - Duration::days(1 + i64::try_from(age).unwrap());
                 azure.set_with(EVENTS_SECRET, &events_key(*value), created, change);
             }
-            assert_eq!(events_in_use(&secrets(azure, &[("MARKETPLACE_CLIENT_SECRET", "x")])).await, used, "{index}");
+            assert_eq!(events_in_use(&secrets(azure, &[EVENTS_URL])).await, used, "{index}");
         }
         azure.change(EVENTS_SECRET, 0, disabled);
         azure.change(EVENTS_SECRET, 1, disabled);
@@ -210,7 +210,7 @@ async fn no_token_follows_a_list_to_another_server_and_a_list_that_is_forbidden_
             azure.set(EVENTS_SECRET, &events_key(day), START - Duration::days(10 - i64::from(day)));
         }
         azure.set_mood(Mood::RefusingLists(403, vault_error("Forbidden", "x", "ForbiddenByRbac")));
-        assert_eq!(events_in_use(&secrets(azure, &[("MARKETPLACE_CLIENT_SECRET", "x")])).await, [4]);
+        assert_eq!(events_in_use(&secrets(azure, &[EVENTS_URL])).await, [4]);
         azure.set_mood(Mood::Open);
         azure.lead_lists_elsewhere();
         let fault = secrets(azure, &[EVENTS_URL]).events.unwrap().current(START).await.unwrap_err();
@@ -224,7 +224,7 @@ async fn no_token_follows_a_list_to_another_server_and_a_list_that_is_forbidden_
 async fn a_silent_vault_is_not_waited_for_where_a_value_is_at_hand() {
     in_azure(async |azure| {
         azure.set("cookie-keys", crate::settings::KEY, START - Duration::days(100));
-        let secrets = secrets(azure, &[("MARKETPLACE_CLIENT_SECRET", "x")]);
+        let secrets = secrets(azure, &[EVENTS_URL]);
         secrets.sessions(START).await.unwrap();
         azure.set_mood(Mood::Silent);
         let begun = std::time::Instant::now();

@@ -111,7 +111,8 @@ fn is_of(types: &Value, value: &Value) -> bool {
     types.as_array().map_or_else(|| is(types), |types| types.iter().any(is))
 }
 
-/// The operation that answers a request, if the document has it.
+/// The operation that answers a request, if the document has it. Of two forms that fit, the one with the fewer parameters
+/// counts (OpenAPI 3.1, "Path Templating Matching").
 fn operation(method: &str, path: &str) -> Option<&'static Value> {
     let path = path.split_once('?').map_or(path, |(path, _)| path);
     let given: Vec<_> = path.trim_matches('/').split('/').collect();
@@ -119,7 +120,8 @@ fn operation(method: &str, path: &str) -> Option<&'static Value> {
         let form: Vec<_> = form.trim_start_matches("/subscriptions").trim_matches('/').split('/').collect();
         form.len() == given.len() && form.iter().zip(&given).all(|(form, given)| form.starts_with('{') || form == given)
     };
-    operations().find(|(known, form, _)| known == method && is_of_form(form)).map(|(_, _, said)| said)
+    let fitting = operations().filter(|(known, form, _)| known == method && is_of_form(form));
+    fitting.min_by_key(|(_, form, _)| form.matches('{').count()).map(|(_, _, said)| said)
 }
 
 /// Holds an answer against the document.

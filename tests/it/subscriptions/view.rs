@@ -167,7 +167,7 @@ async fn what_was_answered_to_an_operation_is_shown() {
     let event = Event::Decided { notice, wanted, verdict: Verdict::Failure, why };
     world.dev.app.record(&id, event, None).await.unwrap();
     let publisher = Publisher::new(&world);
-    let answered = json!([{ "operationId": operation.as_str(), "verdict": "Failure", "at": "2026-11-20T09:00:00Z" }]);
+    let answered = json!([{ "operationId": operation.as_str(), "action": "ChangePlan", "verdict": "Failure", "at": "2026-11-20T09:00:00Z" }]);
     for (path, key) in [(format!("/{id}"), "answered"), (format!("/{id}/operations"), "answered")] {
         let mut said = publisher.get(&path).await.body[key].clone();
         said[0]["at"] = "2026-11-20T09:00:00Z".into();
