@@ -6,6 +6,7 @@ use url::Url;
 use crate::app::App;
 use crate::entra::Signin;
 use crate::error::{Code, Fault, Retry};
+use crate::handoff::Purpose;
 use crate::person::Person;
 use crate::session::Destination;
 use crate::subscription::{Refusal, Subscription, SubscriptionId};
@@ -37,6 +38,12 @@ pub async fn begin_signin(
 /// Where browsers see a subscription: an address that may stand in any history or bookmark.
 pub fn landing_path(id: &SubscriptionId) -> String {
     format!("/api/landing?subscription={id}")
+}
+
+/// Where a buyer of ours goes on to the publisher's software. It holds nothing that lets anybody in, and shows the
+/// subscription's page where nobody is handed over.
+pub fn handoff_path(id: &SubscriptionId, purpose: Purpose) -> String {
+    format!("{}&{}", landing_path(id), purpose.as_str())
 }
 
 /// Resolves a purchase token for a signed-in person and takes in what Microsoft says of the subscription.

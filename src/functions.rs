@@ -6,6 +6,7 @@ pub mod change;
 pub mod confirm;
 pub mod doctor;
 pub mod health;
+pub mod keys;
 pub mod landing;
 pub mod notify;
 pub mod progress;
@@ -42,6 +43,7 @@ pub enum Function {
     Confirm,
     Doctor,
     Health,
+    Keys,
     Landing,
     Notify,
     Progress,
@@ -101,13 +103,14 @@ pub struct Refused {
 
 impl Function {
     /// Every function.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Acknowledge,
         Self::Activate,
         Self::Change,
         Self::Confirm,
         Self::Doctor,
         Self::Health,
+        Self::Keys,
         Self::Landing,
         Self::Notify,
         Self::Progress,
@@ -132,6 +135,7 @@ impl Function {
             Self::Confirm => "confirm",
             Self::Doctor => "doctor",
             Self::Health => "health",
+            Self::Keys => "keys",
             Self::Landing => "landing",
             Self::Notify => "notify",
             Self::Progress => "progress",
@@ -148,7 +152,9 @@ impl Function {
         match self {
             Self::Landing => Trigger::Http { methods: &["GET"], for_people: true },
             Self::Signin | Self::Confirm => Trigger::Http { methods: &["POST"], for_people: true },
-            Self::Doctor | Self::Health | Self::Progress => Trigger::Http { methods: &["GET"], for_people: false },
+            Self::Doctor | Self::Health | Self::Keys | Self::Progress => {
+                Trigger::Http { methods: &["GET"], for_people: false }
+            }
             Self::Subscriptions => Trigger::Http { methods: &["GET", "POST", "PATCH", "DELETE"], for_people: false },
             Self::Webhook => Trigger::Http { methods: &["POST"], for_people: false },
             Self::Activate => Trigger::Queue(Queue::Activations),
@@ -165,6 +171,7 @@ impl Function {
             Self::Confirm => Some("/api/confirm"),
             Self::Doctor => Some("/api/doctor"),
             Self::Health => Some("/api/health"),
+            Self::Keys => Some("/api/keys"),
             Self::Landing => Some("/api/landing"),
             Self::Progress => Some("/api/progress"),
             Self::Signin => Some("/api/signin"),
@@ -186,6 +193,7 @@ pub async fn answer(app: &App, function: Function, request: &Request, now: Offse
         // Boxed: it asks everybody at once, and every other answer would carry the room for that.
         Function::Doctor => Ok(Box::pin(doctor::run(app)).await.into()),
         Function::Health => Ok(health::run(request).into()),
+        Function::Keys => keys::run(app, now).await.map(Answer::from),
         Function::Webhook => webhook::run(app, request, now).await,
         Function::Acknowledge
         | Function::Activate

@@ -18,6 +18,7 @@ pub mod entra;
 pub mod error;
 pub mod event;
 pub mod functions;
+pub mod handoff;
 pub mod history;
 pub mod host;
 pub mod identity;

@@ -1,5 +1,6 @@
 //! The pages that buyers see. Every sentence is in `pages/locales`, every tag in `pages/templates`; what is shown comes in
-//! as plain values ([`Confirm`], [`Progress`], [`Delayed`], [`Active`], [`Trouble`]) and goes out as a [`Reply`].
+//! as plain values ([`Confirm`], [`Progress`], [`Delayed`], [`Active`], [`Handoff`], [`Trouble`]) and goes out as a
+//! [`Reply`].
 //!
 //! A page needs nothing but itself: style and script are part of it, and its content security policy admits exactly
 //! these by their hashes. Nothing that a buyer or Microsoft names is ever markup: the templates escape every value.
@@ -20,7 +21,7 @@ use url::Url;
 use self::details::{Detail, Details};
 use self::policy::{Grant, Policy};
 use self::sentences::Sentences;
-pub use self::view::{Active, Confirm, Delayed, Progress, Trouble};
+pub use self::view::{Active, Confirm, Delayed, Handoff, Progress, Trouble};
 use crate::error::Code;
 use crate::settings::Publisher;
 use crate::web::Reply;
@@ -31,6 +32,13 @@ pub const SUBSCRIPTION_FIELD: &str = "subscription";
 /// The form field that proves that the form came from our page.
 pub const FORM_TOKEN_FIELD: &str = "form_token";
 
+/// The form field that carries a hand-off to the publisher's software.
+pub const HANDOFF_FIELD: &str = "handoff";
+
+/// The age at which a page that hands over comes anew for a fresh token, in seconds: well within the two
+/// minutes for which one is good.
+pub const HANDOFF_RENEWED_SECONDS: u32 = 60;
+
 /// How often the progress page loads itself again where scripts are off, in seconds: activation mostly takes between
 /// seconds and a few minutes, and every load is one read of the record.
 const REFRESH_SECONDS: u32 = 5;
@@ -40,6 +48,9 @@ const STYLE: &str = include_str!("pages/style.css");
 
 /// The script of the progress page, as it stands there.
 const PROGRESS_SCRIPT: &str = include_str!("pages/progress.js");
+
+/// The script of the page that hands over, as it stands there.
+const HANDOFF_SCRIPT: &str = include_str!("pages/handoff.js");
 
 /// Makes every page that a buyer can see. Cheap to clone.
 #[derive(Clone)]
@@ -95,8 +106,16 @@ struct DelayedPage<'a> {
 #[template(path = "active.html")]
 struct ActivePage<'a> {
     frame: Frame<'a>,
+    view: &'a Active,
     arrived: Arrived,
     details: Vec<Detail>,
+}
+
+#[derive(Template)]
+#[template(path = "handoff.html")]
+struct HandoffPage<'a> {
+    frame: Frame<'a>,
+    view: &'a Handoff,
 }
 
 #[derive(Template)]
@@ -123,7 +142,7 @@ impl Pages {
         Self(Arc::new(Inner {
             publisher: publisher.clone(),
             sentences: Sentences::english(),
-            policy: Policy::new(STYLE, PROGRESS_SCRIPT),
+            policy: Policy::new(STYLE, PROGRESS_SCRIPT, HANDOFF_SCRIPT),
         }))
     }
 
@@ -178,6 +197,12 @@ impl Pages {
         self.active(view, Arrived::Again)
     }
 
+    /// Leads on to the publisher's software by itself, or by a button where scripts are off.
+    pub fn handoff(&self, view: &Handoff) -> Reply {
+        let frame = self.frame(if view.is_setup { "setup-title" } else { "handoff-title" }, Tone::Working);
+        self.reply(200, Grant::Handoff(&view.address), &HandoffPage { frame, view })
+    }
+
     /// Says what went wrong and what to do now, without a word of its cause. The status is the code's own.
     pub fn fault(&self, code: Code, view: &Trouble) -> Reply {
         let message = fault::message(code);
@@ -206,7 +231,7 @@ impl Pages {
             Arrived::Again => "manage-title",
         };
         let frame = self.frame(title, Tone::Good);
-        self.reply(200, Grant::Nothing, &ActivePage { frame, arrived, details: details.finish() })
+        self.reply(200, Grant::Nothing, &ActivePage { frame, view, arrived, details: details.finish() })
     }
 
     fn details(&self) -> Details<'_> {
@@ -217,7 +242,7 @@ impl Pages {
         Frame { pages: &self.0, title: self.0.say(title), tone }
     }
 
-    fn reply(&self, status: u16, grant: Grant, page: &impl Template) -> Reply {
+    fn reply(&self, status: u16, grant: Grant<'_>, page: &impl Template) -> Reply {
         let html = page.render().expect("a template fails only where writing fails, and a String takes everything");
         self.0.policy.protect(Reply::new(status, "text/html; charset=utf-8", html), grant)
     }

@@ -9,14 +9,15 @@ use time::{Duration, OffsetDateTime};
 
 use crate::certificate::Certificate;
 use crate::error::{Code, Fault};
+use crate::handoff::{KEYS_CACHED_FOR, Signer};
 use crate::identity;
 use crate::marketplace::Proof;
-use crate::rotating::{Rotating, TRUSTED_FOR};
+use crate::rotating::{Inspected, Rotating, TRUSTED_FOR};
 use crate::seal::Seal;
 use crate::session::Sessions;
 use crate::settings::{
-    CERTIFICATE, CLIENT_SECRET, COOKIE_KEYS, CookieKey, Credential, EVENTS_SECRET, EventsSecret, SecretSetting,
-    Settings, Source, vault_name,
+    CERTIFICATE, CLIENT_SECRET, COOKIE_KEYS, CookieKey, Credential, EVENTS_SECRET, EventsSecret, HANDOFF_KEYS,
+    HandoffKeys, SecretSetting, Settings, Source, vault_name,
 };
 use crate::vault::{Vault, Version, Wanted};
 
@@ -44,6 +45,8 @@ pub struct Secrets {
     pub cookie_keys: Rotating<Seal>,
     /// What signs events and questions for the publisher's software, where any are sent.
     pub events: Option<Rotating<EventsSecret>>,
+    /// What signs hand-offs, if it is set or buyers are handed over.
+    pub handoff: Option<Rotating<Signer>>,
     /// When the log said last of a secret that it expires soon, or has expired.
     said: Arc<Mutex<BTreeMap<(String, bool), OffsetDateTime>>>,
 }
@@ -72,12 +75,23 @@ impl Secrets {
         };
         let seal = |lists: Vec<Vec<CookieKey>>| Seal::new(&lists.concat());
         let events = |lists: Vec<EventsSecret>| EventsSecret(lists.into_iter().flat_map(|list| list.0).collect());
-        let events =
-            settings.connection.events_secret.as_ref().map(|source| place.newest_two(&EVENTS_SECRET, source, events));
+        let connection = &settings.connection;
+        let events = connection
+            .events_secret
+            .as_ref()
+            .map(|source| place.newest_two(&EVENTS_SECRET, source, TRUSTED_FOR, events));
+        let signer =
+            |lists: Vec<HandoffKeys>| Signer::new(&lists.into_iter().flat_map(|list| list.0).collect::<Vec<_>>());
+        // One that the vault may hold and nobody uses is not looked for.
+        let handoff =
+            connection.handoff_keys.as_ref().filter(|source| **source != Source::Vault || connection.hands_over());
+        let handoff =
+            handoff.map(|source| place.newest_two(&HANDOFF_KEYS, source, TRUSTED_FOR + KEYS_CACHED_FOR, signer));
         Ok(Self {
             proof,
-            cookie_keys: place.newest_two(&COOKIE_KEYS, &settings.cookie_keys, seal)?,
+            cookie_keys: place.newest_two(&COOKIE_KEYS, &settings.cookie_keys, TRUSTED_FOR, seal)?,
             events: events.transpose()?,
+            handoff: handoff.transpose()?,
             said: Arc::default(),
         })
     }
@@ -93,7 +107,8 @@ impl Secrets {
 
     /// Whether something that is held should be read again by somebody who keeps nobody waiting.
     pub fn are_due(&self, now: OffsetDateTime) -> bool {
-        self.cookie_keys.is_due(now) || self.proof.is_due(now)
+        let handoff_is_due = self.handoff.as_ref().is_some_and(|signer| signer.is_due(now));
+        self.cookie_keys.is_due(now) || self.proof.is_due(now) || handoff_is_due
     }
 
     /// Reads again what is due. What goes wrong is in the log, and what is held serves on.
@@ -108,21 +123,22 @@ impl Secrets {
                 let _held_or_said = self.proof.inspect(now).await;
             }
         };
-        tokio::join!(cookie_keys, proof);
+        let handoff = async {
+            if let Some(signer) = self.handoff.as_ref().filter(|signer| signer.is_due(now)) {
+                let _held_or_said = signer.reread(now).await;
+            }
+        };
+        tokio::join!(cookie_keys, proof, handoff);
     }
 
     /// Looks at every secret that is in use, and says in the log which expires within [`EXPIRY_WARNING`] or has expired.
     /// Answers those.
     pub async fn watch(&self, now: OffsetDateTime) -> Vec<Ending> {
-        let events = async {
-            match &self.events {
-                Some(events) => Some(events.inspect(now).await),
-                None => None,
-            }
-        };
-        let (cookie_keys, proof, events) = tokio::join!(self.cookie_keys.inspect(now), self.proof.inspect(now), events);
+        let (events, handoff) = (looked_at(self.events.as_ref(), now), looked_at(self.handoff.as_ref(), now));
+        let (cookie_keys, proof, events, handoff) =
+            tokio::join!(self.cookie_keys.inspect(now), self.proof.inspect(now), events, handoff);
         let mut ending = Vec::new();
-        for inspected in [Some(cookie_keys), proof, events].into_iter().flatten() {
+        for inspected in [Some(cookie_keys), proof, events, handoff].into_iter().flatten() {
             // One that cannot be read has been said.
             if let Ok(Some(expires_at)) = inspected.expires_at
                 && now + EXPIRY_WARNING >= expires_at
@@ -148,6 +164,14 @@ impl Secrets {
         } else {
             tracing::warn!(secret, expires_at, "a secret expires soon");
         }
+    }
+}
+
+/// How a secret stands that not every installation has.
+async fn looked_at<T>(secret: Option<&Rotating<T>>, now: OffsetDateTime) -> Option<Inspected> {
+    match secret {
+        Some(secret) => Some(secret.inspect(now).await),
+        None => None,
     }
 }
 
@@ -178,18 +202,21 @@ impl Place {
         }
     }
 
-    /// A secret of which the newest value and the one before it are in use side by side.
+    /// A secret of which the newest value and the one before it are in use side by side. A new one seals or signs from
+    /// `settled` after it was made.
     fn newest_two<T: Clone + 'static, U: 'static>(
         &self,
         setting: &'static SecretSetting<T>,
         source: &Source<T>,
+        settled: Duration,
         join: fn(Vec<T>) -> U,
     ) -> Result<Rotating<U>, Fault> {
         match source {
             Source::Given(value) => Ok(Rotating::given(setting.key, join(vec![value.clone()]), None)),
             Source::Vault => {
-                let make =
-                    move |versions: &[Version], now| both(setting, versions, now).map(|(all, ends)| (join(all), ends));
+                let make = move |versions: &[Version], now| {
+                    both(setting, versions, settled, now).map(|(all, ends)| (join(all), ends))
+                };
                 Ok(Rotating::kept(setting.key, self.vault()?, Wanted::NewestTwo, make))
             }
         }
@@ -202,11 +229,13 @@ impl Place {
 
 /// The values of the versions, the one to seal or sign with in front.
 ///
-/// A new value counts from the start where it comes in; it goes out once every instance must have read it, which is
-/// [`TRUSTED_FOR`] after it was made. A version that cannot be used is left out if there is another.
+/// A new value counts from the start where it comes in; it goes out once whoever meets it must have read it, which is
+/// `settled` after it was made: for our own instances [`TRUSTED_FOR`]. A version that cannot be used is left out if there
+/// is another.
 fn both<T>(
     setting: &SecretSetting<T>,
     versions: &[Version],
+    settled: Duration,
     now: OffsetDateTime,
 ) -> Result<(Vec<T>, Option<OffsetDateTime>), String> {
     let mut values = Vec::new();
@@ -222,7 +251,7 @@ fn both<T>(
         }
     }
     let (newest, _) = values.first().ok_or(problem)?;
-    let (ends, is_new) = (newest.expires_at, newest.created_at.is_some_and(|at| now - at < TRUSTED_FOR));
+    let (ends, is_new) = (newest.expires_at, newest.created_at.is_some_and(|at| now - at < settled));
     if is_new {
         values.rotate_left(1);
     }

@@ -14,6 +14,7 @@ use time::{Duration, OffsetDateTime};
 use url::Url;
 
 use crate::error::{Code, Fault};
+use crate::handoff::Purpose;
 use crate::person::Person;
 use crate::seal::{Seal, is_id, random_id};
 use crate::subscription::SubscriptionId;
@@ -55,6 +56,8 @@ pub enum Destination {
     Token(String),
     /// To a subscription that we know.
     Subscription(SubscriptionId),
+    /// Through the page of a subscription that we know, to the publisher's software.
+    Handoff(SubscriptionId, Purpose),
 }
 
 impl fmt::Debug for Destination {
@@ -62,6 +65,7 @@ impl fmt::Debug for Destination {
         match self {
             Self::Token(_) => f.write_str("Token"),
             Self::Subscription(id) => f.debug_tuple("Subscription").field(id).finish(),
+            Self::Handoff(id, purpose) => f.debug_tuple("Handoff").field(id).field(purpose).finish(),
         }
     }
 }

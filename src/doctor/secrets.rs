@@ -3,9 +3,10 @@
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::Finding;
+use super::{Finding, State};
 use crate::app::App;
-use crate::rotating::Inspected;
+use crate::handoff::Signer;
+use crate::rotating::{Inspected, Rotating};
 use crate::secrets::EXPIRY_WARNING;
 
 pub(super) async fn secrets(app: &App) -> Vec<Finding> {
@@ -16,7 +17,31 @@ pub(super) async fn secrets(app: &App) -> Vec<Finding> {
     if let Some(events) = &secrets.events {
         inspected.push(("events secret", Some(events.inspect(now).await)));
     }
-    inspected.into_iter().map(|(about, inspected)| finding(about, inspected, now)).collect()
+    let mut findings: Vec<Finding> =
+        inspected.into_iter().map(|(about, inspected)| finding(about, inspected, now)).collect();
+    if app.settings.connection.hands_over()
+        && let Some(signer) = &secrets.handoff
+    {
+        findings.push(handoff(app, signer, now).await);
+    }
+    findings
+}
+
+/// Whether a buyer can be handed over: the keys are there, and one of them signs.
+async fn handoff(app: &App, signer: &Rotating<Signer>, now: OffsetDateTime) -> Finding {
+    const ABOUT: &str = "hand-off keys";
+    let inspected = finding(ABOUT, Some(signer.inspect(now).await), now);
+    if inspected.state == State::Bad {
+        return inspected;
+    }
+    match signer.current(now).await.and_then(|signer| signer.value.probe().map(|()| signer)) {
+        Err(fault) => Finding::bad(ABOUT, fault.private),
+        Ok(signer) => {
+            let (signs, published) = (signer.value.key_id(), signer.value.published());
+            let at = app.settings.function_url("keys");
+            Finding { says: format!("{}; {signs} signs, {published} at {at}", inspected.says), ..inspected }
+        }
+    }
 }
 
 fn finding(about: &'static str, inspected: Option<Inspected>, now: OffsetDateTime) -> Finding {

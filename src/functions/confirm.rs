@@ -4,14 +4,16 @@ use time::OffsetDateTime;
 
 use super::{Answer, Refused};
 use crate::app::{App, Recorded};
-use crate::arrival::{self, landing_path};
+use crate::arrival::{self, handoff_path, landing_path};
 use crate::error::{Code, Fault};
+use crate::handoff::Purpose;
 use crate::history::Actor;
 use crate::session::{self, Destination};
 use crate::subscription::{Event, SubscriptionId};
 use crate::web::{Reply, Request};
 
-/// Records the buyer's consent. A second press of the button changes nothing and leads to the same page.
+/// Records the buyer's consent. A second press of the button changes nothing and leads to the same page: where the
+/// publisher asks the buyer something first, the one that leads there.
 pub async fn run(app: &App, request: &Request, now: OffsetDateTime) -> Result<Answer, Refused> {
     session::same_origin(request, &app.settings.public_url)?;
     let id = request.form("subscription").as_deref().and_then(SubscriptionId::parse);
@@ -29,6 +31,8 @@ pub async fn run(app: &App, request: &Request, now: OffsetDateTime) -> Result<An
         Recorded::Known(_) => Vec::new(),
         Recorded::Refused(refusal) => return Err(arrival::refused(&id, refusal).into()),
     };
-    let reply = Reply::see_other(landing_path(&id)).with("cache-control", "no-store");
+    let asks_first = app.settings.connection.setup.is_some();
+    let location = if asks_first { handoff_path(&id, Purpose::Setup) } else { landing_path(&id) };
+    let reply = Reply::see_other(location).with("cache-control", "no-store");
     Ok(Answer::and_discharge(reply, &id, &rings))
 }

@@ -1,15 +1,17 @@
 //! `landing`, where the marketplace sends buyers: `?token=` from the marketplace, `?subscription=` from our own pages.
 //!
 //! A purchase token never appears in a URL of ours: it crosses sign-in sealed in a cookie, and after it was resolved the
-//! browser is led to the subscription's id.
+//! browser is led to the subscription's id. `&open` and `&setup` hand the person over to the publisher's software: the
+//! page that carries the proof of it is answered to whoever may act for the subscription, and stands in no URL.
 
 use time::OffsetDateTime;
 
 use super::Refused;
 use crate::app::App;
-use crate::arrival::{self, landing_path};
+use crate::arrival::{self, handoff_path, landing_path};
 use crate::error::{Code, Fault};
-use crate::pages::{Active, Confirm, Delayed, Progress};
+use crate::handoff::{Handoff, Purpose};
+use crate::pages::{self, Active, Confirm, Delayed, Progress};
 use crate::session::{Destination, Session};
 use crate::subscription::{Party, Stage, Subscription, SubscriptionId};
 use crate::web::{Reply, Request};
@@ -27,7 +29,8 @@ pub async fn run(app: &App, request: &Request, now: OffsetDateTime) -> Result<Re
     };
     let id = SubscriptionId::parse(&id)
         .ok_or_else(|| Fault::new(Code::UnknownSubscription, "the query's subscription is not an id"))?;
-    at_subscription(app, request, id, now).await
+    let purpose = Purpose::ALL.into_iter().find(|purpose| request.query(purpose.as_str()).is_some());
+    at_subscription(app, request, &id, purpose, now).await
 }
 
 async fn with_token(app: &App, request: &Request, token: &str, now: OffsetDateTime) -> Result<Reply, Refused> {
@@ -49,22 +52,32 @@ async fn with_token(app: &App, request: &Request, token: &str, now: OffsetDateTi
 async fn at_subscription(
     app: &App,
     request: &Request,
-    id: SubscriptionId,
+    id: &SubscriptionId,
+    purpose: Option<Purpose>,
     now: OffsetDateTime,
 ) -> Result<Reply, Refused> {
+    let destination = match purpose {
+        Some(purpose) => Destination::Handoff(id.clone(), purpose),
+        None => Destination::Subscription(id.clone()),
+    };
     let switching = request.query("switch").is_some();
     let sessions = app.secrets.sessions(now).await?;
     let Some(session) = sessions.open(request, now).filter(|_| !switching) else {
-        return sign_in(app, request, Destination::Subscription(id), switching, now).await;
+        return sign_in(app, request, destination, switching, now).await;
     };
-    let subscription = match arrival::at_subscription(app, &session.person, &id).await {
+    let subscription = match arrival::at_subscription(app, &session.person, id).await {
         Ok(subscription) => subscription,
         Err(fault) if fault.code == Code::WrongPerson => {
-            let again = arrival::begin_signin(app, request, Destination::Subscription(id), true, now).await.ok();
+            let again = arrival::begin_signin(app, request, destination, true, now).await.ok();
             return Err(Refused { fault, again });
         }
         Err(fault) => return Err(fault.into()),
     };
+    if let Some(purpose) = purpose
+        && let Some(reply) = hand_over(app, &session, &subscription, purpose, now).await?
+    {
+        return Ok(reply);
+    }
     let form_token = sessions.form_token(&session, &subscription.id);
     Ok(show(app, &session, form_token, &subscription, now)?)
 }
@@ -82,6 +95,33 @@ async fn sign_in(
     Ok(start.cookies.into_iter().fold(reply, |reply, cookie| reply.with("set-cookie", cookie)))
 }
 
+/// The page that hands the person over, where the subscription stands as the purpose needs it.
+async fn hand_over(
+    app: &App,
+    session: &Session,
+    subscription: &Subscription,
+    purpose: Purpose,
+    now: OffsetDateTime,
+) -> Result<Option<Reply>, Fault> {
+    let address = purpose.address(&app.settings.connection, subscription.stage(now));
+    let (Some(address), Some(keys)) = (address, &app.secrets.handoff) else { return Ok(None) };
+    let handoff = Handoff {
+        issuer: app.settings.public_url.as_str().trim_end_matches('/'),
+        audience: address,
+        purpose,
+        subscription,
+        person: &session.person,
+    };
+    let signed = keys.fresh(now).await?.value.sign(&handoff, now)?;
+    tracing::info!(purpose = purpose.as_str(), handoff = %signed.id, "a buyer is handed over");
+    Ok(Some(app.pages.handoff(&pages::Handoff {
+        address: address.clone(),
+        token: signed.token,
+        is_setup: purpose == Purpose::Setup,
+        reload_url: handoff_path(&subscription.id, purpose),
+    })))
+}
+
 /// The page of where the purchase stands.
 fn show(
     app: &App,
@@ -91,12 +131,17 @@ fn show(
     now: OffsetDateTime,
 ) -> Result<Reply, Fault> {
     let stage = subscription.stage(now);
+    let way = |purpose: Purpose| {
+        purpose.address(&app.settings.connection, stage).map(|_| handoff_path(&subscription.id, purpose))
+    };
     match stage {
         Stage::Unconfirmed => Ok(app.pages.confirm(&confirm_view(session, form_token, subscription))),
-        Stage::Activating => Ok(app.pages.progress(&progress_view(subscription, now))),
-        Stage::Delayed { failed } => Ok(app.pages.delayed(&delayed_view(form_token, subscription, failed, now))),
-        Stage::Active { newly: true } => Ok(app.pages.done(&active_view(subscription))),
-        Stage::Active { newly: false } => Ok(app.pages.manage(&active_view(subscription))),
+        Stage::Activating => Ok(app.pages.progress(&progress_view(subscription, way(Purpose::Setup), now))),
+        Stage::Delayed { failed } => {
+            Ok(app.pages.delayed(&delayed_view(form_token, subscription, failed, way(Purpose::Setup), now)))
+        }
+        Stage::Active { newly: true } => Ok(app.pages.done(&active_view(subscription, way(Purpose::Open)))),
+        Stage::Active { newly: false } => Ok(app.pages.manage(&active_view(subscription, way(Purpose::Open)))),
         Stage::Suspended => Err(Fault::new(Code::Suspended, format!("{} is suspended", subscription.id))),
         Stage::Cancelled => Err(Fault::new(Code::Cancelled, format!("{} is cancelled", subscription.id))),
         Stage::Unknown => Err(Fault::passing(
@@ -126,7 +171,7 @@ fn confirm_view(session: &Session, form_token: String, subscription: &Subscripti
     }
 }
 
-fn progress_view(subscription: &Subscription, now: OffsetDateTime) -> Progress {
+fn progress_view(subscription: &Subscription, setup_url: Option<String>, now: OffsetDateTime) -> Progress {
     Progress {
         subscription_id: subscription.id.to_string(),
         offer: subscription.known.offer_id.clone(),
@@ -134,10 +179,17 @@ fn progress_view(subscription: &Subscription, now: OffsetDateTime) -> Progress {
         since: subscription.confirmed_at.unwrap_or(now),
         progress_url: format!("/api/progress?subscription={}", subscription.id),
         reload_url: landing_path(&subscription.id),
+        setup_url,
     }
 }
 
-fn delayed_view(form_token: String, subscription: &Subscription, given_up: bool, now: OffsetDateTime) -> Delayed {
+fn delayed_view(
+    form_token: String,
+    subscription: &Subscription,
+    given_up: bool,
+    setup_url: Option<String>,
+    now: OffsetDateTime,
+) -> Delayed {
     Delayed {
         subscription_id: subscription.id.to_string(),
         offer: subscription.known.offer_id.clone(),
@@ -147,10 +199,11 @@ fn delayed_view(form_token: String, subscription: &Subscription, given_up: bool,
         form_token,
         action: CONFIRM.to_owned(),
         reload_url: landing_path(&subscription.id),
+        setup_url,
     }
 }
 
-fn active_view(subscription: &Subscription) -> Active {
+fn active_view(subscription: &Subscription, open_url: Option<String>) -> Active {
     Active {
         subscription_id: subscription.id.to_string(),
         subscription_name: subscription.known.name.clone(),
@@ -158,6 +211,7 @@ fn active_view(subscription: &Subscription) -> Active {
         plan: subscription.known.plan_id.clone(),
         seats: subscription.known.quantity,
         term_unit: subscription.known.term.unit.clone(),
+        open_url,
     }
 }
 

@@ -4,7 +4,7 @@ use time::OffsetDateTime;
 
 use super::Refused;
 use crate::app::App;
-use crate::arrival::{self, landing_path};
+use crate::arrival::{self, handoff_path, landing_path};
 use crate::error::{Code, Fault};
 use crate::session::{Attempt, Destination};
 use crate::web::{Reply, Request};
@@ -46,10 +46,13 @@ async fn enter(app: &App, request: &Request, attempt: &Attempt, now: OffsetDateT
         .form("id_token")
         .ok_or_else(|| Fault::new(Code::SigninFailed, "the answer holds neither an id_token nor an error"))?;
     let person = app.entra.verify(&id_token, &attempt.nonce, now).await?;
-    let subscription = match &attempt.destination {
-        Destination::Token(token) => arrival::with_token(app, &person, token).await?,
-        Destination::Subscription(id) => arrival::at_subscription(app, &person, id).await?,
+    let location = match &attempt.destination {
+        Destination::Token(token) => landing_path(&arrival::with_token(app, &person, token).await?.id),
+        Destination::Subscription(id) => landing_path(&arrival::at_subscription(app, &person, id).await?.id),
+        Destination::Handoff(id, purpose) => {
+            handoff_path(&arrival::at_subscription(app, &person, id).await?.id, *purpose)
+        }
     };
     let (_, cookie) = app.secrets.sessions(now).await?.start(person, now);
-    Ok(Reply::see_other(landing_path(&subscription.id)).with("cache-control", "no-store").with("set-cookie", cookie))
+    Ok(Reply::see_other(location).with("cache-control", "no-store").with("set-cookie", cookie))
 }

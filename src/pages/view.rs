@@ -1,6 +1,7 @@
 //! What the pages show, as plain values. They hold personal data and secrets, so none of them has `Debug`.
 
 use time::OffsetDateTime;
+use url::Url;
 
 /// A purchase that waits for its confirmation.
 #[derive(Clone)]
@@ -50,6 +51,8 @@ pub struct Progress {
     pub progress_url: String,
     /// The page's own address: loaded again where scripts are off, and offered as a link when the script gives up.
     pub reload_url: String,
+    /// Where the publisher asks the buyer what the activation needs: a URL of ours; absent where nothing is asked.
+    pub setup_url: Option<String>,
 }
 
 /// A confirmed purchase whose activation does not come about.
@@ -72,6 +75,8 @@ pub struct Delayed {
     pub action: String,
     /// The page's own address.
     pub reload_url: String,
+    /// Where the publisher asks the buyer what the activation needs: a URL of ours; absent where nothing is asked.
+    pub setup_url: Option<String>,
 }
 
 /// A subscription that is active.
@@ -89,6 +94,21 @@ pub struct Active {
     pub seats: Option<u32>,
     /// The billing term as an ISO 8601 duration such as `P1M`; what cannot be read is shown as it is.
     pub term_unit: Option<String>,
+    /// Where the buyer is handed over to the publisher's app: a URL of ours. Without it the app's own address is shown.
+    pub open_url: Option<String>,
+}
+
+/// The way into the publisher's software, which the page goes by itself.
+#[derive(Clone)]
+pub struct Handoff {
+    /// Where the form is posted: the publisher's, and the only place to which the page may post.
+    pub address: Url,
+    /// What lets the buyer in; sent as [`super::HANDOFF_FIELD`], and nowhere else.
+    pub token: String,
+    /// Whether the publisher asks for something before the activation; else the subscription is active.
+    pub is_setup: bool,
+    /// The page's own address, for a fresh token where the buyer stays.
+    pub reload_url: String,
 }
 
 /// Something that went wrong.

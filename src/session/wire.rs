@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
 use super::{Attempt, Destination, Session};
+use crate::handoff::Purpose;
 use crate::person::Person;
 use crate::subscription::SubscriptionId;
 
@@ -17,15 +18,18 @@ pub(super) struct AttemptWire {
     t: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     i: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    p: Option<String>,
 }
 
 impl From<&Attempt> for AttemptWire {
     fn from(attempt: &Attempt) -> Self {
-        let (t, i) = match &attempt.destination {
-            Destination::Token(token) => (Some(token.clone()), None),
-            Destination::Subscription(id) => (None, Some(id.to_string())),
+        let (t, i, p) = match &attempt.destination {
+            Destination::Token(token) => (Some(token.clone()), None, None),
+            Destination::Subscription(id) => (None, Some(id.to_string()), None),
+            Destination::Handoff(id, purpose) => (None, Some(id.to_string()), Some(purpose.as_str().to_owned())),
         };
-        Self { s: attempt.state.clone(), n: attempt.nonce.clone(), b: attempt.begun_at.unix_timestamp(), t, i }
+        Self { s: attempt.state.clone(), n: attempt.nonce.clone(), b: attempt.begun_at.unix_timestamp(), t, i, p }
     }
 }
 
@@ -33,7 +37,13 @@ impl AttemptWire {
     pub(super) fn into_attempt(self) -> Option<Attempt> {
         let destination = match (self.t, self.i) {
             (Some(token), None) => Destination::Token(token),
-            (None, Some(id)) => Destination::Subscription(SubscriptionId::parse(&id)?),
+            (None, Some(id)) => {
+                let id = SubscriptionId::parse(&id)?;
+                match self.p.as_deref().and_then(Purpose::parse) {
+                    Some(purpose) => Destination::Handoff(id, purpose),
+                    None => Destination::Subscription(id),
+                }
+            }
             _ => return None,
         };
         let begun_at = OffsetDateTime::from_unix_timestamp(self.b).ok()?;

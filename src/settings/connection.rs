@@ -50,6 +50,13 @@ pub enum Activation {
     Publisher,
 }
 
+impl Connection {
+    /// Whether buyers are handed over at all.
+    pub fn hands_over(&self) -> bool {
+        self.handoff.is_some() || self.setup.is_some()
+    }
+}
+
 impl Reader<'_> {
     pub(super) fn connection(&mut self, vault: bool) -> Connection {
         let allowed_hosts = self.allowed_hosts();

@@ -10,6 +10,7 @@ use url::Url;
 use warp::Filter as _;
 
 use crate::azurite;
+use crate::settings::HANDOFF_KEY;
 use crate::world::World;
 
 /// A port that nobody listens on.
@@ -85,6 +86,27 @@ async fn where_everything_works_the_doctor_says_so() {
     let token = report.findings.iter().find(|finding| finding.about == "marketplace token").unwrap();
     assert!(token.says.contains(&world.dev.settings["MARKETPLACE_CLIENT_ID"]), "{token:?}");
     assert_eq!(report.to_json()["works"], true);
+}
+
+/// Where buyers are handed over, the keys are tried as well.
+#[tokio::test]
+async fn the_keys_of_a_hand_off_are_tried_where_there_is_one() {
+    let world = World::new(&[("HANDOFF_KEYS", HANDOFF_KEY), ("PUBLISHER_HANDOFF_URL", "https://a.example/")]).await;
+    let report = examine(&world, &Fault::Marketplace(json!({}))).await;
+    let found = report.findings.iter().find(|finding| finding.about == "hand-off keys").unwrap();
+    let kid = "Mt_zf6C8xAcynK6YiiIdN8eUrEXFA8iM4_CIWXlFl5I";
+    let says =
+        format!("HANDOFF_KEYS can be read; it has no date of expiry; {kid} signs, 1 at {}", world.url("/api/keys"));
+    assert_eq!((found.state, found.says.as_str()), (State::Good, says.as_str()), "{report}");
+    let report = examine(&world, &Fault::Setting("PUBLISHER_HANDOFF_URL", String::new())).await;
+    assert!(!report.to_string().contains("hand-off"), "{report}");
+    let mut settings = world.dev.settings.clone();
+    settings.extend(
+        [("HANDOFF_KEYS", ""), ("KEY_VAULT_URL", NOBODY)].map(|(key, value)| (key.to_owned(), value.to_owned())),
+    );
+    let report = examine_settings(|key| settings.get(key).cloned(), Clock::manual(world.now())).await;
+    let found = report.findings.iter().find(|finding| finding.about == "hand-off keys").unwrap();
+    assert!(found.state == State::Bad && found.says.contains("Key Vault"), "{report}");
 }
 
 /// The doctor makes what is missing: an account without tables and queues works afterwards.

@@ -6,6 +6,7 @@ mod certificate;
 mod cookies;
 mod credentials;
 mod expiry;
+mod handoff;
 mod keyvault;
 mod managed;
 mod rotation;

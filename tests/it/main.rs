@@ -12,6 +12,7 @@ mod discharge;
 mod doctor;
 mod entra;
 mod fulfillment;
+mod handoff;
 mod host;
 mod identity;
 mod infra;

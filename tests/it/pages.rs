@@ -4,7 +4,10 @@ use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use marketplace_fulfillment::error::Code;
-use marketplace_fulfillment::pages::{Active, Confirm, Delayed, Pages, Progress, Trouble};
+use marketplace_fulfillment::handoff::HANDOFF_LIFETIME;
+use marketplace_fulfillment::pages::{
+    Active, Confirm, Delayed, HANDOFF_RENEWED_SECONDS, Handoff, Pages, Progress, Trouble,
+};
 use marketplace_fulfillment::settings::Publisher;
 use marketplace_fulfillment::web::Reply;
 use time::macros::datetime;
@@ -50,6 +53,7 @@ fn progress() -> Progress {
         since: datetime!(2025-06-30 16:05 +2),
         progress_url: "/api/progress?subscription=1&x=2".to_owned(),
         reload_url: "/api/landing?again=1&x=2".to_owned(),
+        setup_url: None,
     }
 }
 
@@ -63,6 +67,7 @@ fn delayed(given_up: bool) -> Delayed {
         form_token: "sealed.token".to_owned(),
         action: "/api/confirm".to_owned(),
         reload_url: "/api/landing?again=1".to_owned(),
+        setup_url: None,
     }
 }
 
@@ -74,6 +79,16 @@ fn active() -> Active {
         plan: "silver".to_owned(),
         seats: Some(25),
         term_unit: Some("P1Y".to_owned()),
+        open_url: None,
+    }
+}
+
+fn handoff(is_setup: bool) -> Handoff {
+    Handoff {
+        address: url("https://app.contoso.example:8443/in?a=1&b=2"),
+        token: "header.claims.signature".to_owned(),
+        is_setup,
+        reload_url: "/api/landing?subscription=1&open".to_owned(),
     }
 }
 
@@ -92,6 +107,16 @@ pub(crate) fn every_page() -> Vec<(String, Reply)> {
         ("given up".to_owned(), pages.delayed(&delayed(true))),
         ("done".to_owned(), pages.done(&active())),
         ("manage".to_owned(), pages.manage(&active())),
+        (
+            "handed over".to_owned(),
+            pages.manage(&Active { open_url: Some("/api/landing?open".to_owned()), ..active() }),
+        ),
+        (
+            "to set up".to_owned(),
+            pages.delayed(&Delayed { setup_url: Some("/api/setup".to_owned()), ..delayed(false) }),
+        ),
+        ("handoff".to_owned(), pages.handoff(&handoff(false))),
+        ("setup".to_owned(), pages.handoff(&handoff(true))),
     ];
     all.extend(Code::ALL.map(|code| (code.to_string(), pages.fault(code, &trouble()))));
     all
@@ -155,11 +180,16 @@ fn a_page_may_do_what_it_needs_and_no_more() {
     for (name, reply) in every_page() {
         let policy = header(&reply, "content-security-policy");
         let has = |tag: &str| reply.body.contains(tag);
-        assert_eq!(policy.contains("form-action 'self'"), has("<form"), "{name}: {policy}");
-        assert_eq!(policy.contains("form-action 'none'"), !has("<form"), "{name}: {policy}");
+        let hands_over = ["handoff", "setup"].contains(&name.as_str());
+        let forms = match (has("<form"), hands_over) {
+            (true, true) => "form-action https://app.contoso.example:8443;",
+            (true, false) => "form-action 'self';",
+            (false, _) => "form-action 'none';",
+        };
+        assert!(policy.contains(forms) && policy.matches("form-action").count() == 1, "{name}: {policy}");
         assert_eq!(policy.contains("script-src"), has("<script"), "{name}: {policy}");
-        assert_eq!(policy.contains("connect-src 'self'"), has("<script"), "{name}: {policy}");
-        assert_eq!(has("<script"), name == "progress", "{name}");
+        assert_eq!(policy.contains("connect-src 'self'"), name == "progress", "{name}: {policy}");
+        assert_eq!(has("<script"), name == "progress" || hands_over, "{name}");
         assert!(!has(" style=") && !has(" onclick=") && !has("javascript:"), "{name}");
     }
 }
@@ -182,7 +212,9 @@ fn no_page_names_another_site_than_the_publishers() {
     for (name, reply) in every_page() {
         for scheme in ["https://", "http://", "\"//", "url("] {
             for rest in between(&reply.body, scheme, "\"") {
-                let known = rest.starts_with("support.contoso.example/") || rest.starts_with("app.contoso.example/");
+                let known = ["support.contoso.example/", "app.contoso.example/", "app.contoso.example:8443/"]
+                    .into_iter()
+                    .any(|known| rest.starts_with(known));
                 assert!(known, "{name}: {scheme}{rest}");
             }
         }
@@ -254,6 +286,7 @@ fn what_others_named_is_text_and_never_markup() {
             plan: hostile(),
             progress_url: hostile(),
             reload_url: hostile(),
+            setup_url: Some(hostile()),
             ..progress()
         }),
         pages.delayed(&Delayed {
@@ -272,6 +305,13 @@ fn what_others_named_is_text_and_never_markup() {
             plan: hostile(),
             seats: None,
             term_unit: Some(hostile()),
+            open_url: Some(hostile()),
+        }),
+        pages.handoff(&Handoff {
+            address: url("https://app.contoso.example/?a=%22'&b=<script>alert('1')</script>"),
+            token: hostile(),
+            is_setup: false,
+            reload_url: hostile(),
         }),
         pages.fault(Code::Internal, &Trouble { reference: hostile(), sign_in_again: Some(hostile()) }),
     ];
@@ -393,4 +433,49 @@ fn an_active_subscription_leads_on_to_the_app() {
         let link = "<a class=\"button\" href=\"https://app.contoso.example/\">";
         assert_eq!(the_only(&reply.body, link, "</a>"), "Open Contoso");
     }
+}
+
+#[test]
+fn a_buyer_who_is_handed_over_goes_by_a_page_of_ours() {
+    let open_url = Some("/api/landing?subscription=1&open".to_owned());
+    let body = pages().done(&Active { open_url, ..active() }).body;
+    let link = "<a class=\"button\" href=\"/api/landing?subscription=1&#38;open\">";
+    assert_eq!(the_only(&body, link, "</a>"), "Open Contoso");
+    assert!(!body.contains("https://app.contoso.example/"), "{body}");
+}
+
+#[test]
+fn the_page_that_hands_over_posts_one_field_with_and_without_scripts() {
+    for is_setup in [false, true] {
+        let body = pages().handoff(&handoff(is_setup)).body;
+        let form = "<form method=\"post\" action=\"https://app.contoso.example:8443/in?a=1&#38;b=2\" id=\"handoff\"";
+        let form = the_only(&body, form, "</form>");
+        assert_eq!(
+            the_only(form, "<input type=\"hidden\" ", ">"),
+            "name=\"handoff\" value=\"header.claims.signature\""
+        );
+        assert_eq!(the_only(form, "<button type=\"submit\">", "</button>"), "Continue to Contoso");
+        assert_eq!(body.matches("header.claims.signature").count(), 1, "and nowhere else");
+        let seconds = i64::from(HANDOFF_RENEWED_SECONDS);
+        assert!(seconds * 2 <= HANDOFF_LIFETIME.whole_seconds(), "what is sent is good for as long again");
+        assert!(form.contains(&format!("data-renewed-seconds=\"{seconds}\"")), "{form}");
+        let refresh = the_only(&body, "<noscript>", "</noscript>");
+        let content = format!("{seconds}; url=/api/landing?subscription=1&#38;open");
+        assert_eq!(refresh, format!("<meta http-equiv=\"refresh\" content=\"{content}\">"));
+    }
+}
+
+#[test]
+fn what_must_still_be_set_up_is_linked_from_the_pages_that_wait() {
+    let setup_url = Some("/api/landing?subscription=1&setup".to_owned());
+    let waiting = [
+        pages().progress(&Progress { setup_url: setup_url.clone(), ..progress() }),
+        pages().delayed(&Delayed { setup_url: setup_url.clone(), ..delayed(false) }),
+        pages().delayed(&Delayed { setup_url, ..delayed(true) }),
+    ];
+    for reply in waiting {
+        let link = "<a href=\"/api/landing?subscription=1&#38;setup\">";
+        assert_eq!(the_only(&reply.body, link, "</a>"), "Set up Contoso");
+    }
+    assert!(!pages().progress(&progress()).body.contains("Set up"));
 }

@@ -14,6 +14,7 @@ footer-support = { $publisher } support
 ## Links and labels
 
 action-open-app = Open { $publisher }
+action-set-up = Set up { $publisher }
 action-support = Contact { $publisher } support
 action-sign-in = Sign in
 action-sign-in-again = Sign in again
@@ -71,7 +72,18 @@ confirm-trial = Your free trial starts when you confirm
 confirm-button = Confirm and activate
 confirm-leave = If you leave this page without confirming, nothing is activated and nothing is billed.
 
+## The way into the publisher's app
+
+handoff-title = Opening { $publisher }
+handoff-lead = { $publisher } opens in a moment. If it does not, press the button.
+handoff-button = Continue to { $publisher }
+setup-title = Setting up { $publisher }
+setup-lead = { $publisher } asks you for what it needs before your subscription is activated. Its page opens in a moment. If it does not, press the button.
+
 ## A purchase that is being activated
+
+setup-open = { $publisher } may still need something from you
+    .text = Your subscription is activated once { $publisher } is set up. If you have not finished that yet, please go on there.
 
 progress-title = Activating your subscription
 progress-lead = This mostly takes less than a minute, and sometimes a few minutes. The page moves on by itself.

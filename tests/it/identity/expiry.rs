@@ -67,16 +67,19 @@ async fn each_secret_in_the_vault_is_announced_by_its_date_or_its_own() {
         set("cookie-keys", crate::settings::KEY, 100, in_days(3));
         set("cookie-keys", crate::settings::KEY, 50, in_days(31));
         set("marketplace-certificate", &Made::until(START + Duration::days(20)).both(), 100, in_days(300));
+        set("handoff-keys", crate::settings::HANDOFF_KEY, 100, in_days(5));
         // Nobody is told anything here, so nothing uses it.
         set("publisher-events-secret", &super::keyvault::events_key(1), 100, in_days(1));
         let log = Log::default();
         let _captured = log.capture();
         let installation = secrets(azure, &[]);
         installation.watch(START).await;
-        secrets(azure, &[("MARKETPLACE_CREDENTIAL", "certificate")]).watch(START).await;
+        let hands_over = ("PUBLISHER_HANDOFF_URL", crate::handoff::HANDOFF);
+        secrets(azure, &[("MARKETPLACE_CREDENTIAL", "certificate"), hands_over]).watch(START).await;
         let expected = [
             line("WARN", SOON, "marketplace-client-secret", "2026-12-19T09:00:00Z"),
             line("WARN", SOON, "marketplace-certificate", "2026-12-10T09:00:00Z"),
+            line("WARN", SOON, "handoff-keys", "2026-11-25T09:00:00Z"),
         ];
         assert_eq!(said(&log), expected);
 
@@ -84,7 +87,7 @@ async fn each_secret_in_the_vault_is_announced_by_its_date_or_its_own() {
         set("marketplace-client-secret", "newer", 1, in_days(365));
         installation.watch(START + Duration::days(1)).await;
         let cookies = line("WARN", SOON, "cookie-keys", "2026-12-21T09:00:00Z");
-        assert_eq!(said(&log)[2..], [cookies]);
+        assert_eq!(said(&log)[3..], [cookies]);
         let text = log.text();
         for value in [CLIENT_SECRET, crate::settings::KEY, "PRIVATE KEY", "newer-", "eyJ"] {
             assert!(!text.contains(value), "{value} in {text}");
