@@ -11,6 +11,7 @@ mod declarations;
 mod discharge;
 mod doctor;
 mod entra;
+mod events;
 mod fulfillment;
 mod handoff;
 mod host;
