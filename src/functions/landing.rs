@@ -9,7 +9,7 @@ use super::Refused;
 use crate::app::App;
 use crate::arrival::{self, landing_path};
 use crate::error::{Code, Fault};
-use crate::pages::{Active, Confirm, Delayed, Progress};
+use crate::pages::{self, Active, Confirm, Delayed, Progress};
 use crate::session::{Destination, Session};
 use crate::subscription::{Party, Stage, Subscription, SubscriptionId};
 use crate::web::{Reply, Request};
@@ -95,6 +95,7 @@ fn show(
         Stage::Unconfirmed => Ok(app.pages.confirm(&confirm_view(session, form_token, subscription))),
         Stage::Activating => Ok(app.pages.progress(&progress_view(subscription, now))),
         Stage::Delayed { failed } => Ok(app.pages.delayed(&delayed_view(form_token, subscription, failed, now))),
+        Stage::Refused => Ok(app.pages.refused(&refused_view(form_token, subscription, now))),
         Stage::Active { newly: true } => Ok(app.pages.done(&active_view(subscription))),
         Stage::Active { newly: false } => Ok(app.pages.manage(&active_view(subscription))),
         Stage::Suspended => Err(Fault::new(Code::Suspended, format!("{} is suspended", subscription.id))),
@@ -147,6 +148,18 @@ fn delayed_view(form_token: String, subscription: &Subscription, given_up: bool,
         form_token,
         action: CONFIRM.to_owned(),
         reload_url: landing_path(&subscription.id),
+    }
+}
+
+fn refused_view(form_token: String, subscription: &Subscription, now: OffsetDateTime) -> pages::Refused {
+    pages::Refused {
+        subscription_id: subscription.id.to_string(),
+        offer: subscription.known.offer_id.clone(),
+        plan: subscription.known.plan_id.clone(),
+        since: subscription.confirmed_at.unwrap_or(now),
+        reason: subscription.refused.clone().unwrap_or_default(),
+        form_token,
+        action: CONFIRM.to_owned(),
     }
 }
 
