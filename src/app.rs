@@ -25,7 +25,7 @@ use crate::settings::Settings;
 use crate::storage::Account;
 use crate::store::azure::Tables;
 use crate::store::memory::Memory;
-use crate::store::{Etag, Kept, Store, StoreError};
+use crate::store::{Etag, Kept, Store, StoreError, Stored};
 use crate::subscription::{Applied, Event, Refusal, Snapshot, Subscription, SubscriptionId};
 
 /// How often a save is tried again after a lost race. Each try is a load, a call to Microsoft and a save; whoever loses
@@ -295,17 +295,28 @@ impl App {
         told: usize,
         rings: &[Queue],
     ) -> Result<bool, Fault> {
+        self.save_as(subscription, expected, told, rings).await.map(|etag| etag.is_some())
+    }
+
+    /// The same, for whoever goes on to save the record once more; `None` where the race was lost.
+    pub async fn save_as(
+        &self,
+        subscription: &mut Subscription,
+        expected: Option<&Etag>,
+        told: usize,
+        rings: &[Queue],
+    ) -> Result<Option<Etag>, Fault> {
         let listens = self.settings.connection.events.is_some();
         let news = subscription.owe_news(listens, self.clock.now());
         match self.store.save(subscription, expected).await {
-            Ok(_) => {
+            Ok(etag) => {
                 log_history(subscription, told);
                 for queue in rings.iter().copied().chain(news) {
                     self.ring(queue, &subscription.id, queue.first_bell()).await;
                 }
-                Ok(true)
+                Ok(Some(etag))
             }
-            Err(StoreError::Conflict) => Ok(false),
+            Err(StoreError::Conflict) => Ok(None),
             Err(error) => Err(error.into()),
         }
     }
@@ -332,11 +343,42 @@ impl App {
         }
     }
 
+    /// Saves at once what a claimant has found out or is about to do, so that nobody does it again, and lets it go on.
+    /// `None` where the duty is somebody else's by now, or done.
+    pub async fn go_on(&self, claim: Claim, event: Event) -> Result<Option<Claim>, Fault> {
+        let claimed = claim.duty().clone();
+        let Claim { mut subscription, duty, mut etag } = claim;
+        for _ in 0..SAVE_TRIES {
+            let told = subscription.history.total();
+            subscription.apply(event.clone(), self.clock.now());
+            if let Some(etag) = self.save_as(&mut subscription, Some(&etag), told, &[]).await? {
+                return Ok(Some(Claim { subscription, duty, etag }));
+            }
+            let Some(stored) = self.still_claimed(&subscription.id, &claimed).await? else { return Ok(None) };
+            (subscription, etag) = (stored.subscription, stored.etag);
+        }
+        Err(contended(&subscription.id))
+    }
+
+    /// The record after a lost race, where the claim on the duty still is what it was.
+    async fn still_claimed(&self, id: &SubscriptionId, claimed: &Duty) -> Result<Option<Stored>, Fault> {
+        let duty = claimed.task.id();
+        let Some(stored) = self.store.load(id).await? else {
+            return Err(Fault::new(Code::UnknownSubscription, format!("the record of {id} was deleted")));
+        };
+        let found = stored.subscription.duty(duty.clone());
+        if found.is_some_and(|found| found.attempts == claimed.attempts && found.task == claimed.task) {
+            return Ok(Some(stored));
+        }
+        tracing::info!(subscription_id = %id, %duty, "the duty is done, or somebody else's by now");
+        Ok(None)
+    }
+
     /// Steps 4 and 5: records what the attempt found out, and rings again for what is still owed.
     pub async fn settle(&self, claim: Claim, attempt: Attempt) -> Result<(), Fault> {
+        let claimed = claim.duty().clone();
         let Claim { mut subscription, duty, mut etag } = claim;
         let id = subscription.id.clone();
-        let attempts = subscription.duty(duty.clone()).map(|duty| duty.attempts);
         let mut read = attempt.read;
         for _ in 0..SAVE_TRIES {
             let now = self.clock.now();
@@ -346,15 +388,8 @@ impl App {
                 self.ring_again(&subscription, &duty, &attempt.otherwise, now).await;
                 return Ok(());
             }
-            let Some(stored) = self.store.load(&id).await? else {
-                return Err(Fault::new(Code::UnknownSubscription, format!("the record of {id} was deleted")));
-            };
-            if stored.subscription.duty(duty.clone()).map(|duty| duty.attempts) != attempts {
-                tracing::info!(subscription_id = %id, %duty, "the duty is done, or somebody else's by now");
-                return Ok(());
-            }
-            subscription = stored.subscription;
-            etag = stored.etag;
+            let Some(stored) = self.still_claimed(&id, &claimed).await? else { return Ok(()) };
+            (subscription, etag) = (stored.subscription, stored.etag);
             // What the publisher's software took says nothing of what Microsoft shows.
             let asks = duty.kind != Kind::Notify;
             read = if asks { self.marketplace.get_subscription(&id).await.ok() } else { None };

@@ -5,11 +5,12 @@
 use serde_json::{Map, Value, json};
 use time::OffsetDateTime;
 
+use crate::history::Actor;
 use crate::outbox::Announcement;
 use crate::publisher::Message;
 use crate::settings::Settings;
 use crate::shown;
-use crate::subscription::Subscription;
+use crate::subscription::{OperationId, Subscription, Terms};
 
 /// The word in front of every type of event about a subscription.
 pub const SUBSCRIPTION: &str = "marketplace.subscription.";
@@ -20,6 +21,12 @@ pub const TEST: &str = "marketplace.test";
 /// The type of the event about a secret that is about to end.
 pub const SECRET_EXPIRING: &str = "marketplace.secret.expiring";
 
+/// The type of the question whether a confirmed purchase is provisioned.
+pub const PROVISION: &str = "marketplace.command.provision";
+
+/// The type of the question whether a change of plan or seats may be.
+pub const DECIDE: &str = "marketplace.command.decide";
+
 /// What the data of an event looks like: the last word of its `dataschema`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
@@ -29,11 +36,15 @@ pub enum Form {
     Secret,
     /// A sentence.
     Test,
+    /// A purchase to provision.
+    Provision,
+    /// A change to decide about.
+    Decide,
 }
 
 impl Form {
     /// Every form.
-    pub const ALL: [Self; 3] = [Self::Subscription, Self::Secret, Self::Test];
+    pub const ALL: [Self; 5] = [Self::Subscription, Self::Secret, Self::Test, Self::Provision, Self::Decide];
 
     /// The word in `dataschema`, which is also the schema's name in `docs/events/`.
     pub fn as_str(self) -> &'static str {
@@ -41,6 +52,8 @@ impl Form {
             Self::Subscription => "subscription",
             Self::Secret => "secret",
             Self::Test => "test",
+            Self::Provision => "provision",
+            Self::Decide => "decide",
         }
     }
 }
@@ -51,8 +64,10 @@ struct Event<'a> {
     kind: String,
     at: OffsetDateTime,
     form: Form,
-    /// The subscription and the number of the event, where it is about one.
-    subject: Option<(&'a str, u64)>,
+    /// The subscription, where it is about one.
+    subject: Option<&'a str>,
+    /// The number of what is told of it. A question has none: it is not told in the order of what happened.
+    sequence: Option<u64>,
     data: Value,
 }
 
@@ -64,8 +79,54 @@ pub fn announcement(settings: &Settings, subscription: &Subscription, told: &Ann
         kind: format!("{SUBSCRIPTION}{}", told.news.as_str()),
         at: told.at,
         form: Form::Subscription,
-        subject: Some((id, told.sequence)),
+        subject: Some(id),
+        sequence: Some(told.sequence),
         data: json!({ "change": change(told), "subscription": shown::facts(subscription) }),
+    }
+    .message(settings)
+}
+
+/// The question whether a purchase is provisioned, which a buyer has confirmed. The same confirmation asks with the same
+/// id, however often.
+pub fn provision(settings: &Settings, subscription: &Subscription) -> Message {
+    let id = subscription.id.as_str();
+    let confirmed_at = subscription.confirmed_at.unwrap_or(subscription.created_at);
+    Event {
+        id: format!("cmd_provision_{id}_{}", confirmed_at.unix_timestamp_nanos() / 1_000_000),
+        kind: PROVISION.to_owned(),
+        at: confirmed_at,
+        form: Form::Provision,
+        subject: Some(id),
+        sequence: None,
+        // Whom the publisher orders to activate, nobody is asked about.
+        data: json!({ "change": { "by": Actor::Buyer.as_str() }, "subscription": shown::facts(subscription) }),
+    }
+    .message(settings)
+}
+
+/// The question whether the customer's change to `wanted` may be.
+pub fn decide(
+    settings: &Settings,
+    subscription: &Subscription,
+    operation: &OperationId,
+    wanted: &Terms,
+    now: OffsetDateTime,
+) -> Message {
+    let terms = |terms: &Terms| json!({ "planId": terms.plan_id, "quantity": terms.quantity });
+    let change = json!({
+        "from": terms(&subscription.known.terms()),
+        "to": terms(wanted),
+        "by": Actor::Marketplace.as_str(),
+        "operationId": operation.as_str(),
+    });
+    Event {
+        id: format!("cmd_decide_{operation}"),
+        kind: DECIDE.to_owned(),
+        at: now,
+        form: Form::Decide,
+        subject: Some(subscription.id.as_str()),
+        sequence: None,
+        data: json!({ "change": change, "subscription": shown::facts(subscription) }),
     }
     .message(settings)
 }
@@ -78,6 +139,7 @@ pub fn test(settings: &Settings, now: OffsetDateTime) -> Message {
         at: now,
         form: Form::Test,
         subject: None,
+        sequence: None,
         data: json!({ "message": "If you can read this and the signature is good, events arrive." }),
     }
     .message(settings)
@@ -95,6 +157,7 @@ pub fn secret_expiring(settings: &Settings, secret: &str, expires_at: OffsetDate
         at: now,
         form: Form::Secret,
         subject: None,
+        sequence: None,
         data: json!({ "secret": secret, "expiresAt": shown::moment(expires_at) }),
     }
     .message(settings)
@@ -126,8 +189,10 @@ impl Event<'_> {
             "dataschema": format!("urn:marketplace-fulfillment:event:v1:{}", self.form.as_str()),
             "data": self.data,
         });
-        if let Some((subject, sequence)) = self.subject {
+        if let Some(subject) = self.subject {
             event["subject"] = subject.into();
+        }
+        if let Some(sequence) = self.sequence {
             // Text, as the extension has it: so many digits that the order of texts is the order of numbers.
             event["sequence"] = sequence.to_string().into();
         }

@@ -97,6 +97,9 @@ pub enum Task {
     Activate {
         /// When Microsoft last answered 200 to Activate, which means received and no more.
         accepted_at: Option<OffsetDateTime>,
+        /// When the publisher said that it may be activated: its software has provisioned, or it ordered the activation.
+        /// Nobody looks at it where the buyer's confirmation is enough.
+        provisioned_at: Option<OffsetDateTime>,
     },
     /// What a webhook named must be read and recorded.
     Examine {
@@ -104,6 +107,9 @@ pub enum Task {
         operation: Option<OperationId>,
         /// Microsoft's word for the action, as the webhook had it: a hint and no more.
         action: String,
+        /// When somebody set out to ask the publisher's software about it. It is asked once: whoever finds this, and is
+        /// not the one who asks, takes its silence for what silence means.
+        asked: Option<OffsetDateTime>,
     },
     /// Microsoft must show that the operation has ended.
     Acknowledge {
@@ -366,6 +372,26 @@ impl Duty {
     /// When the next attempt may begin, unless the duty has failed.
     pub fn due(&self) -> Option<OffsetDateTime> {
         self.failed_at.is_none().then_some(self.not_before)
+    }
+
+    /// Microsoft may be asked to activate, and whoever claimed the duty goes on to do so. Patience and back-off begin
+    /// anew: what took long was another's work.
+    pub(crate) fn provision(&mut self, now: OffsetDateTime) {
+        if let Task::Activate { provisioned_at, .. } = &mut self.task {
+            *provisioned_at = Some(now);
+        }
+        self.attempts = self.attempts.min(1);
+        self.since = now;
+        self.not_before = now + LEASE;
+    }
+
+    /// Somebody sets out to ask the publisher's software about what is to be examined, and is alone with it until then.
+    pub(crate) fn ask(&mut self, until: OffsetDateTime, now: OffsetDateTime) {
+        if let Task::Examine { asked, .. } = &mut self.task {
+            *asked = Some(now);
+        }
+        self.failed_at = None;
+        self.not_before = until;
     }
 
     /// Takes the duty for [`LEASE`].

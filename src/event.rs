@@ -25,9 +25,30 @@ pub enum Event {
         /// Plan and seats that it would lead to.
         wanted: Terms,
         /// The answer, which nothing changes any more.
-        verdict: Verdict,
-        /// The reason of a refusal.
-        why: Option<String>,
+        ruling: Ruling,
+    },
+    /// The publisher's software is about to be asked whether a change may be. Whoever saves this asks, and nobody else.
+    Asked {
+        /// What is asked.
+        notice: Notice,
+        /// How long whoever asks is waited for.
+        until: OffsetDateTime,
+    },
+    /// The publisher's software decided when it had been decided without it. It is remembered, and changes nothing.
+    DecidedLate {
+        /// What was asked.
+        notice: Notice,
+        /// What it said.
+        ruling: Ruling,
+    },
+    /// The publisher orders the activation, which counts as provisioned.
+    ActivationOrdered,
+    /// The publisher's software answered that it has provisioned.
+    Provisioned,
+    /// The publisher's software refuses to provision.
+    ProvisionRefused {
+        /// Its words for the buyer.
+        why: String,
     },
     /// Microsoft shows that the operation of an answer has ended.
     Closed {
@@ -128,6 +149,26 @@ pub struct Notice {
     pub operation: Option<OperationId>,
     /// Microsoft's word for the action.
     pub action: String,
+}
+
+/// An answer to a change that the customer asks for, with what is to be known of it later.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ruling {
+    /// The answer.
+    pub verdict: Verdict,
+    /// Who gave it.
+    pub by: Actor,
+    /// The reason; without personal data.
+    pub why: Option<String>,
+    /// How long the publisher's software took for it, where it was asked.
+    pub took: Option<Duration>,
+}
+
+impl Ruling {
+    /// An answer by rule.
+    pub fn by_rule(verdict: Verdict, why: Option<String>) -> Self {
+        Self { verdict, by: Actor::Program, why, took: None }
+    }
 }
 
 /// What we answered to an operation, kept so that a repeated webhook gets the same answer.

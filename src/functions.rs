@@ -21,6 +21,7 @@ use time::OffsetDateTime;
 use crate::app::App;
 use crate::arrival::SigninStart;
 use crate::bell::Doorbell;
+use crate::decision::Asking;
 use crate::duty::Queue;
 use crate::error::{Code, Fault};
 use crate::host::Envelope;
@@ -71,7 +72,7 @@ pub enum Trigger {
 }
 
 /// What an HTTP function answers, and what its instance does at once after the answer is sent.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Answer {
     /// The answer.
     pub reply: Reply,
@@ -80,7 +81,7 @@ pub struct Answer {
 }
 
 /// Work after an answer. Nothing depends on it: a duty's bell rings, and the timer comes, in any case.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Then {
     /// A duty that the function has just added.
     Discharge(Doorbell),
@@ -88,6 +89,8 @@ pub enum Then {
     Reconcile,
     /// News that was given up is taken up again.
     Resume,
+    /// The publisher's software was asked and has not answered in time: what it says after all is remembered.
+    Listen(Box<Asking>),
     /// Secrets that this instance has held for a while are read again, so that nobody waits for it.
     RereadSecrets,
 }
@@ -236,9 +239,10 @@ pub async fn triggered(app: &App, function: Function, body: &[u8], now: OffsetDa
 }
 
 /// Does what an answer left for afterwards.
-pub async fn follow_up(app: &App, then: &Then) -> Result<(), Fault> {
+pub async fn follow_up(app: &App, then: Then) -> Result<(), Fault> {
     match then {
-        Then::Discharge(doorbell) => discharge(app, doorbell).await,
+        Then::Discharge(doorbell) => discharge(app, &doorbell).await,
+        Then::Listen(asking) => asking.listen(app).await,
         Then::Reconcile => reconcile::run(app, app.clock.now()).await.map(drop),
         Then::Resume => resumption::go_on(app, app.clock.now()).await,
         Then::RereadSecrets => {
@@ -252,8 +256,9 @@ pub async fn follow_up(app: &App, then: &Then) -> Result<(), Fault> {
 pub async fn discharge(app: &App, doorbell: &Doorbell) -> Result<(), Fault> {
     let id = &doorbell.subscription;
     match doorbell.queue {
-        Queue::Activations => activate::run(app, id).await,
-        Queue::Acknowledgements => acknowledge::run(app, id).await,
+        // Boxed: these carry records to and fro, and whoever waits for any bell would carry the room for that.
+        Queue::Activations => Box::pin(activate::run(app, id)).await,
+        Queue::Acknowledgements => Box::pin(acknowledge::run(app, id)).await,
         Queue::Changes => change::run(app, id).await,
         Queue::Notifications => notify::run(app, id).await,
     }

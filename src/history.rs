@@ -83,6 +83,10 @@ pub enum Happening {
     Noticed,
     /// We answered the customer's change.
     Answered,
+    /// The publisher's software decided about a change when it had been answered without it.
+    LateDecision,
+    /// The publisher said that the subscription may be activated: its software has provisioned, or it was ordered.
+    Provisioned,
     /// Microsoft ended an operation otherwise than we had answered.
     Overtaken,
     /// The publisher ordered something.
@@ -119,7 +123,7 @@ impl Actor {
 
 impl Happening {
     /// Every kind that this version knows.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 19] = [
         Self::Discovered,
         Self::StatusChanged,
         Self::PlanChanged,
@@ -133,6 +137,8 @@ impl Happening {
         Self::DutyRetried,
         Self::Noticed,
         Self::Answered,
+        Self::LateDecision,
+        Self::Provisioned,
         Self::Overtaken,
         Self::Ordered,
         Self::Repaired,
@@ -161,6 +167,8 @@ impl Happening {
             Self::DutyRetried => "duty_retried",
             Self::Noticed => "noticed",
             Self::Answered => "answered",
+            Self::LateDecision => "late_decision",
+            Self::Provisioned => "provisioned",
             Self::Overtaken => "overtaken",
             Self::Ordered => "ordered",
             Self::Repaired => "repaired",

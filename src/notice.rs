@@ -1,9 +1,9 @@
 //! What to make of a webhook's notice, once Microsoft was asked about it. Pure: whoever examines later concludes the same.
 
-use crate::duty::Verdict;
+use crate::duty::{DutyId, Kind, Verdict};
 use crate::marketplace::{Action, Operation, RequestSource};
 use crate::policy::{self, Policy};
-use crate::subscription::{Event, Notice, Snapshot, Status, Terms};
+use crate::subscription::{Event, Notice, OperationId, Ruling, Snapshot, Status, Terms};
 
 /// Whether nothing can be concluded from this action without reading its operation: it may ask for an answer.
 pub fn needs_operation(action: &Action) -> bool {
@@ -19,9 +19,46 @@ pub fn is_ahead_of(notice: &Notice, known: &Snapshot) -> bool {
     notice.operation.is_none() && notice.action == "Reinstate" && known.status == Status::Suspended
 }
 
-/// Whether the publisher's policy has a say in this action.
-pub fn may_be_refused(action: &Action, policy: &Policy) -> bool {
-    policy.can_refuse() && matches!(action, Action::ChangePlan | Action::ChangeQuantity)
+/// Whether the publisher has a say in this action: by policy, or because its software is asked.
+pub fn may_be_refused(action: &Action, policy: &Policy, is_asked: bool) -> bool {
+    (is_asked || policy.can_refuse()) && matches!(action, Action::ChangePlan | Action::ChangeQuantity)
+}
+
+/// A change that policy accepts, and about which the publisher's software is asked where it wants to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Question {
+    /// The operation that waits for an answer.
+    pub operation: OperationId,
+    /// Microsoft's word for the action.
+    pub action: String,
+    /// The terms that it would lead to.
+    pub wanted: Terms,
+}
+
+impl Question {
+    /// The notice that raised it.
+    pub fn notice(&self) -> Notice {
+        Notice { operation: Some(self.operation.clone()), action: self.action.clone() }
+    }
+
+    /// The duty that stands for it until it is decided.
+    pub fn examine(&self) -> DutyId {
+        DutyId { kind: Kind::Examine, operation: Some(self.operation.clone()) }
+    }
+
+    /// It is decided.
+    pub fn decided(&self, ruling: Ruling) -> Event {
+        Event::Decided { notice: self.notice(), wanted: self.wanted.clone(), ruling }
+    }
+}
+
+/// The question that a conclusion leaves open: a change that needs an answer, that policy accepts, and that leads to
+/// something else than what is. What Microsoft takes back leads to what is.
+pub fn question(event: &Event, known: &Snapshot) -> Option<Question> {
+    let Event::Decided { notice, wanted, ruling } = event else { return None };
+    let open = ruling.verdict == Verdict::Success && *wanted != known.terms();
+    let operation = notice.operation.clone().filter(|_| open)?;
+    Some(Question { operation, action: notice.action.clone(), wanted: wanted.clone() })
 }
 
 /// What a notice means, given what Microsoft now shows.
@@ -40,13 +77,16 @@ pub fn conclude(notice: Notice, known: &Snapshot, operation: Option<&Operation>,
     match operation.action {
         Action::ChangePlan | Action::ChangeQuantity => {
             let wanted = wanted(known, operation);
-            let (verdict, why) = match policy.decide(&known.terms(), &wanted) {
-                policy::Verdict::Accept => (Verdict::Success, None),
-                policy::Verdict::Refuse { why } => (Verdict::Failure, Some(why)),
+            let ruling = match policy.decide(&known.terms(), &wanted) {
+                policy::Verdict::Accept => Ruling::by_rule(Verdict::Success, None),
+                policy::Verdict::Refuse { why } => Ruling::by_rule(Verdict::Failure, Some(why)),
             };
-            Event::Decided { notice, wanted, verdict, why }
+            Event::Decided { notice, wanted, ruling }
         }
-        Action::Reinstate => Event::Decided { notice, wanted: known.terms(), verdict: Verdict::Success, why: None },
+        Action::Reinstate => {
+            let ruling = Ruling::by_rule(Verdict::Success, None);
+            Event::Decided { notice, wanted: known.terms(), ruling }
+        }
         Action::Suspend | Action::Renew | Action::Unsubscribe | Action::Subscribe | Action::Other(_) => {
             Event::Noticed(notice)
         }

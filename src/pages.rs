@@ -1,5 +1,5 @@
 //! The pages that buyers see. Every sentence is in `pages/locales`, every tag in `pages/templates`; what is shown comes in
-//! as plain values ([`Confirm`], [`Progress`], [`Delayed`], [`Active`], [`Handoff`], [`Trouble`]) and goes out as a
+//! as plain values ([`Confirm`], [`Progress`], [`Delayed`], [`Refused`], [`Active`], [`Handoff`], [`Trouble`]) and goes out as a
 //! [`Reply`].
 //!
 //! A page needs nothing but itself: style and script are part of it, and its content security policy admits exactly
@@ -21,7 +21,7 @@ use url::Url;
 use self::details::{Detail, Details};
 use self::policy::{Grant, Policy};
 use self::sentences::Sentences;
-pub use self::view::{Active, Confirm, Delayed, Handoff, Progress, Trouble};
+pub use self::view::{Active, Confirm, Delayed, Handoff, Progress, Refused, Trouble};
 use crate::error::Code;
 use crate::settings::Publisher;
 use crate::web::Reply;
@@ -99,6 +99,14 @@ struct ProgressPage<'a> {
 struct DelayedPage<'a> {
     frame: Frame<'a>,
     view: &'a Delayed,
+    details: Vec<Detail>,
+}
+
+#[derive(Template)]
+#[template(path = "refused.html")]
+struct RefusedPage<'a> {
+    frame: Frame<'a>,
+    view: &'a Refused,
     details: Vec<Detail>,
 }
 
@@ -185,6 +193,18 @@ impl Pages {
             if view.given_up { ("given-up-title", Grant::Form) } else { ("delayed-title", Grant::Nothing) };
         let frame = self.frame(title, Tone::Attention);
         self.reply(200, grant, &DelayedPage { frame, view, details: details.finish() })
+    }
+
+    /// Shows why the publisher's own software refused to set the subscription up, and offers to ask it again.
+    pub fn refused(&self, view: &Refused) -> Reply {
+        let mut details = self.details();
+        details
+            .text("label-offer", &view.offer)
+            .text("label-plan", &view.plan)
+            .time("label-confirmed", view.since)
+            .text("label-subscription-id", &view.subscription_id);
+        let frame = self.frame("refused-title", Tone::Attention);
+        self.reply(200, Grant::Form, &RefusedPage { frame, view, details: details.finish() })
     }
 
     /// Shows that the subscription has just become active, and leads on to the publisher's app.

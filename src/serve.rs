@@ -218,9 +218,10 @@ fn afterwards(app: &App, then: Vec<Then>, scope: &Scope) {
         let app = app.clone();
         let work = async move {
             let _permit = permit;
-            let result = guarded(functions::follow_up(&app, &then)).await.and_then(|result| result);
+            let what = format!("{then:?}");
+            let result = guarded(functions::follow_up(&app, then)).await.and_then(|result| result);
             if let Err(fault) = result {
-                tracing::warn!(?then, code = %fault.code, "{}", fault.private);
+                tracing::warn!(then = what, code = %fault.code, "{}", fault.private);
             }
         };
         #[expect(clippy::disallowed_methods, reason = "the one place where work outlives its request")]

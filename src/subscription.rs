@@ -8,8 +8,8 @@ mod notices;
 use time::{Duration, OffsetDateTime};
 
 use crate::duty::{ACCEPTED_PATIENCE, DUTIES, Duty, DutyId, Kind, Task, UnknownDuty, Wanted};
-pub use crate::event::{Answered, Applied, Decision, Event, Notice, Refusal};
-use crate::history::{Actor, Entry, Happening, History};
+pub use crate::event::{Answered, Applied, Decision, Event, Notice, Refusal, Ruling};
+use crate::history::{Actor, Entry, Happening, History, TEXT_LENGTH};
 use crate::opaque::Opaque;
 use crate::outbox::{Announcement, News, Outbox};
 pub use crate::snapshot::{OperationId, Party, Snapshot, Status, SubscriptionId, Term, Terms};
@@ -19,6 +19,9 @@ pub const DELAY_NOTICE: Duration = Duration::minutes(10);
 
 /// How long after its activation a subscription is greeted as new: the length of a buyer's session.
 pub const NEWLY_ACTIVE: Duration = Duration::minutes(30);
+
+/// The longest reason of the publisher's software that is kept, in characters: a sentence or two for a buyer.
+pub const REASON_LENGTH: usize = TEXT_LENGTH;
 
 /// How many operations a record remembers as answered. Microsoft repeats a notification for eight hours and locks the
 /// subscription while an operation runs, so twenty reach far beyond that.
@@ -36,6 +39,8 @@ pub enum Stage {
         /// Nobody tries again until somebody asks for it.
         failed: bool,
     },
+    /// Confirmed, and the publisher's software refused to provision it: [`Subscription::refused`] says why.
+    Refused,
     /// Active.
     Active {
         /// Since less than [`NEWLY_ACTIVE`]: the person on the page has most likely just confirmed it.
@@ -60,6 +65,9 @@ pub struct Subscription {
     pub read_at: OffsetDateTime,
     /// When a signed-in buyer confirmed the purchase, or an operator ordered its activation.
     pub confirmed_at: Option<OffsetDateTime>,
+    /// Why the publisher's software refused to provision it, in its words for the buyer, at most
+    /// [`REASON_LENGTH`] characters; until somebody confirms anew.
+    pub refused: Option<String>,
     /// When we first knew it to be active.
     pub activated_at: Option<OffsetDateTime>,
     /// What must still become true, with the next at most [`DUTIES`].
@@ -89,6 +97,7 @@ impl Subscription {
             known,
             read_at: now,
             confirmed_at: None,
+            refused: None,
             activated_at: active.then_some(now),
             duties: Vec::new(),
             unknown_duties: Vec::new(),
@@ -142,7 +151,7 @@ impl Subscription {
     /// Whether Activate must be sent now: it was never accepted, or so long ago that it may have been forgotten.
     pub fn should_send_activate(&self, now: OffsetDateTime) -> bool {
         self.duty(Kind::Activate).is_some_and(|duty| match duty.task {
-            Task::Activate { accepted_at } => accepted_at.is_none_or(|at| now - at >= ACCEPTED_PATIENCE),
+            Task::Activate { accepted_at, .. } => accepted_at.is_none_or(|at| now - at >= ACCEPTED_PATIENCE),
             _ => false,
         })
     }
@@ -161,6 +170,7 @@ impl Subscription {
             {
                 Stage::Activating
             }
+            (Status::NotStarted | Status::PendingFulfillmentStart, None) if self.refused.is_some() => Stage::Refused,
             (Status::NotStarted | Status::PendingFulfillmentStart, None) => Stage::Unconfirmed,
             (Status::NotStarted | Status::PendingFulfillmentStart, Some(duty)) => match duty.failed_at {
                 Some(_) => Stage::Delayed { failed: true },
@@ -178,7 +188,12 @@ impl Subscription {
             Event::Confirmed(by) => self.confirm(by, now),
             Event::Unread(notice) => self.unread(notice, now),
             Event::Noticed(notice) => self.noticed(&notice, now),
-            Event::Decided { notice, wanted, verdict, why } => self.decided(&notice, &wanted, verdict, why, now),
+            Event::Decided { notice, wanted, ruling } => self.decided(&notice, &wanted, ruling, now),
+            Event::Asked { notice, until } => self.asked(notice, until, now),
+            Event::DecidedLate { notice, ruling } => self.decided_late(&notice, ruling, now),
+            Event::ActivationOrdered => self.order_activation(now),
+            Event::Provisioned => self.provisioned(now),
+            Event::ProvisionRefused { why } => self.provision_refused(&why, now),
             Event::Closed { operation, outcome, as_answered } => self.closed(&operation, &outcome, as_answered, now),
             Event::Ordered(wanted) => self.order(wanted, now),
             Event::Claimed(duty) => self.on_duty(&duty, |duty, _| duty.claim(now)),
@@ -256,9 +271,12 @@ impl Subscription {
             return Applied::Refused(Refusal::TooMuchOwed);
         }
         self.confirmed_at = Some(now);
+        self.refused = None;
+        // Whoever orders an activation has made ready for it.
+        let provisioned_at = (by == Actor::Publisher).then_some(now);
         self.tell(Announcement::new(News::Confirmed, by.clone(), now));
         self.history.note(Entry::new(by, Happening::Confirmed, now));
-        self.duties.push(Duty::new(Task::Activate { accepted_at: None }, now));
+        self.duties.push(Duty::new(Task::Activate { accepted_at: None, provisioned_at }, now));
         Applied::ringing(Kind::Activate)
     }
 

@@ -4,8 +4,9 @@
 //! An answer is delivered when Microsoft shows that the operation has ended, not when it took the answer. 409 and 500 say
 //! that it ended, or was never ours to answer: then the operation is read instead of insisted upon.
 
-use crate::app::{App, Attempt, Otherwise};
-use crate::duty::{DUTIES, Queue, Task, Verdict};
+use crate::app::{App, Attempt, Claim, Otherwise};
+use crate::decision::{self, Asking, DECISION_PATIENCE};
+use crate::duty::{DUTIES, LEASE, Queue, Task, Verdict};
 use crate::error::Fault;
 use crate::marketplace::{CallErrorKind, Operation, OperationOutcome, OperationStatus};
 use crate::notice;
@@ -26,19 +27,45 @@ pub async fn run(app: &App, id: &SubscriptionId) -> Result<(), Fault> {
             return Ok(());
         };
         let duty = claim.duty();
-        let attempt = match &duty.task {
+        match &duty.task {
             Task::Acknowledge { operation, verdict } => {
-                acknowledge(app, id, operation, *verdict, duty.attempts > 1).await
+                let attempt = acknowledge(app, id, operation, *verdict, duty.attempts > 1).await;
+                app.settle(claim, attempt).await?;
             }
-            Task::Examine { operation, action } => {
+            Task::Examine { operation, action, .. } => {
                 let notice = Notice { operation: operation.clone(), action: action.clone() };
-                examine(app, id, notice, duty.attempts).await
+                let attempt = examine(app, id, notice, duty.attempts).await;
+                if let Some((claim, attempt)) = with_publisher(app, claim, attempt).await? {
+                    app.settle(claim, attempt).await?;
+                }
             }
             Task::Activate { .. } | Task::Change { .. } | Task::Cancel { .. } | Task::Notify => return Ok(()),
-        };
-        app.settle(claim, attempt).await?;
+        }
     }
     Ok(())
+}
+
+/// The same attempt, but for a change about which the publisher's software is asked. Nobody waits for it here, so that it
+/// has longer than at the webhook. `None` where the duty is somebody else's by now.
+async fn with_publisher(app: &App, claim: Claim, attempt: Attempt) -> Result<Option<(Claim, Attempt)>, Fault> {
+    let (connection, concluded) = (&app.settings.connection, attempt.learnt.first().zip(attempt.read.as_ref()));
+    let question = concluded.and_then(|(event, known)| notice::question(event, known));
+    let (Some(to), Some(question)) = (&connection.decisions, question) else {
+        return Ok(Some((claim, attempt)));
+    };
+    let (claim, ruling) = if claim.subscription.is_asked(&question.examine()) {
+        (claim, decision::unheard(connection.decisions_default))
+    } else {
+        let now = app.clock.now();
+        let Some(claim) = app.go_on(claim, Event::Asked { notice: question.notice(), until: now + LEASE }).await?
+        else {
+            return Ok(None);
+        };
+        let asking = Asking::begin(app, to, &claim.subscription, &question, now);
+        let (ruling, _nobody_listens) = asking.within(DECISION_PATIENCE, connection.decisions_default).await;
+        (claim, ruling)
+    };
+    Ok(Some((claim, Attempt { learnt: vec![question.decided(ruling)], ..attempt })))
 }
 
 async fn examine(app: &App, id: &SubscriptionId, notice: Notice, attempts: u32) -> Attempt {

@@ -140,6 +140,7 @@ fn show(
         Stage::Delayed { failed } => {
             Ok(app.pages.delayed(&delayed_view(form_token, subscription, failed, way(Purpose::Setup), now)))
         }
+        Stage::Refused => Ok(app.pages.refused(&refused_view(form_token, subscription, now))),
         Stage::Active { newly: true } => Ok(app.pages.done(&active_view(subscription, way(Purpose::Open)))),
         Stage::Active { newly: false } => Ok(app.pages.manage(&active_view(subscription, way(Purpose::Open)))),
         Stage::Suspended => Err(Fault::new(Code::Suspended, format!("{} is suspended", subscription.id))),
@@ -200,6 +201,18 @@ fn delayed_view(
         action: CONFIRM.to_owned(),
         reload_url: landing_path(&subscription.id),
         setup_url,
+    }
+}
+
+fn refused_view(form_token: String, subscription: &Subscription, now: OffsetDateTime) -> pages::Refused {
+    pages::Refused {
+        subscription_id: subscription.id.to_string(),
+        offer: subscription.known.offer_id.clone(),
+        plan: subscription.known.plan_id.clone(),
+        since: subscription.confirmed_at.unwrap_or(now),
+        reason: subscription.refused.clone().unwrap_or_default(),
+        form_token,
+        action: CONFIRM.to_owned(),
     }
 }
 

@@ -25,6 +25,7 @@ fn word(stage: Stage) -> &'static str {
         Stage::Unconfirmed => "unconfirmed",
         Stage::Activating => "activating",
         Stage::Delayed { .. } => "delayed",
+        Stage::Refused => "refused",
         Stage::Active { .. } => "active",
         Stage::Suspended => "suspended",
         Stage::Cancelled => "cancelled",

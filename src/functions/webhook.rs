@@ -3,10 +3,14 @@
 //! 2xx means that what was told is on a saved record, at least as a duty to examine it. 400 to a change means that policy
 //! refuses it. 503 means come again: it is not decided, or not saved. 401 only for a token proven wrong.
 
+mod part;
+
 use std::time::Duration;
 
 use time::OffsetDateTime;
+use tokio::time::{Instant, timeout_at};
 
+use self::part::{Part, Put, wait};
 use super::{Answer, Refused};
 use crate::app::{App, SAVE_TRIES, contended, note_subscription};
 use crate::arrival;
@@ -31,12 +35,25 @@ pub const VERIFY_BUDGET: Duration = Duration::from_secs(3);
 /// fit the budget.
 pub const READ_BUDGET: Duration = Duration::from_secs(3);
 
+/// What is left of [`ANSWER_BUDGET`] for the last save and the way back, once the publisher's software was heard, or
+/// waited for.
+pub const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// With less of [`ANSWER_BUDGET`] left the publisher's software is not asked any more: half a second for it to answer, and
+/// a save before and after. Microsoft comes again.
+pub const ASKING_TAKES: Duration = Duration::from_millis(2_500);
+
+/// How often the record is looked at for the verdict that somebody else is about to save: often enough that Microsoft
+/// hears it at once, and few loads in the three seconds that it takes.
+pub const VERDICT_POLL: Duration = Duration::from_millis(200);
+
 /// The longest unknown word of an action that is written to the log, in characters.
 const ACTION_LENGTH: usize = 60;
 
 /// Takes in a notification.
 pub async fn run(app: &App, request: &Request, now: OffsetDateTime) -> Result<Answer, Refused> {
-    match tokio::time::timeout(ANSWER_BUDGET, take_in(app, request, now)).await {
+    let deadline = Instant::now() + ANSWER_BUDGET;
+    match timeout_at(deadline, take_in(app, request, now, deadline)).await {
         Ok(answer) => Ok(answer?),
         Err(_) => {
             Err(Fault::passing(Code::StoreUnavailable, "the notification could not be taken in within its time").into())
@@ -44,7 +61,7 @@ pub async fn run(app: &App, request: &Request, now: OffsetDateTime) -> Result<An
     }
 }
 
-async fn take_in(app: &App, request: &Request, now: OffsetDateTime) -> Result<Answer, Fault> {
+async fn take_in(app: &App, request: &Request, now: OffsetDateTime, deadline: Instant) -> Result<Answer, Fault> {
     tokio::time::timeout(VERIFY_BUDGET, app.verify_caller(request.header("authorization"), now)).await.map_err(
         |_| Fault::passing(Code::EntraUnavailable, "the keys of Microsoft's callers could not be had in time"),
     )??;
@@ -57,14 +74,24 @@ async fn take_in(app: &App, request: &Request, now: OffsetDateTime) -> Result<An
     for _ in 0..SAVE_TRIES {
         let stored = app.store.load(&notification.subscription_id).await?;
         let look = Look::at(app, &notification).await;
-        let Some(mut outcome) = conclude(app, &notification, stored, look)? else {
+        let in_time = deadline.saturating_duration_since(Instant::now()) >= ASKING_TAKES;
+        let Some(mut outcome) = conclude(app, &notification, stored, look, in_time)? else {
             return Ok(accepted().into());
         };
-        if !outcome.is_news {
-            return outcome.answer;
-        }
-        if app.save(&mut outcome.subscription, outcome.etag.as_ref(), outcome.told, &outcome.rings).await? {
-            return outcome.answer;
+        let saved = if outcome.is_news {
+            app.save_as(&mut outcome.subscription, outcome.etag.as_ref(), outcome.told, &outcome.rings).await?
+        } else {
+            outcome.etag
+        };
+        let Some(etag) = saved else { continue };
+        match outcome.next {
+            Next::Answer(answer) => return answer,
+            Next::Ask(put) => return put.ask(app, outcome.subscription, etag, deadline).await,
+            Next::Wait(notice) => {
+                if let Some(answer) = wait(app, &outcome.subscription.id, &notice, deadline).await? {
+                    return Ok(answer);
+                }
+            }
         }
     }
     Err(contended(&notification.subscription_id))
@@ -96,7 +123,7 @@ impl Look {
     }
 }
 
-/// What is to be saved, and what is answered once it is.
+/// What is to be saved, and what is done once it is.
 struct Outcome {
     subscription: Subscription,
     etag: Option<Etag>,
@@ -104,7 +131,27 @@ struct Outcome {
     rings: Vec<Queue>,
     /// Whether the record holds anything that is not saved yet. A repeated notification usually brings nothing.
     is_news: bool,
-    answer: Result<Answer, Fault>,
+    next: Next,
+}
+
+/// What is done once the record is saved.
+enum Next {
+    /// Microsoft is answered.
+    Answer(Result<Answer, Fault>),
+    /// The publisher's software is asked.
+    Ask(Put),
+    /// Somebody else is asking it about this.
+    Wait(Notice),
+}
+
+/// What Microsoft's answers mean for the record.
+struct Conclusion {
+    event: Event,
+    read: Option<Snapshot>,
+    /// Whether nothing is decided yet about what may be refused.
+    undecided: bool,
+    /// What the publisher's software has to do with it.
+    part: Option<Part>,
 }
 
 /// `None` where there is nothing of ours to save.
@@ -113,6 +160,7 @@ fn conclude(
     notification: &Notification,
     stored: Option<Stored>,
     look: Look,
+    in_time: bool,
 ) -> Result<Option<Outcome>, Fault> {
     let id = &notification.subscription_id;
     let now = app.clock.now();
@@ -133,30 +181,13 @@ fn conclude(
         (None, Err(error)) => return Err(Fault::passing(Code::MarketplaceUnavailable, error.to_string())),
     };
     let told = if etag.is_some() { subscription.history.total() } else { 0 };
-    let (event, read, undecided) = match (known, look.operation) {
-        (Some(Err(error)), _) if error.kind != CallErrorKind::NotFound => (Event::Unread(notice.clone()), None, true),
-        (Some(Err(_)), _) => (Event::Noticed(notice.clone()), None, false),
-        (known, Err(_)) if notice::needs_operation(&notification.action) => {
-            (Event::Unread(notice.clone()), known.and_then(Result::ok), true)
-        }
-        // Known to Microsoft in a moment, perhaps; a change that policy might refuse is not waved through for that.
-        (known, Ok(None))
-            if notice.operation.is_some()
-                && notice::may_be_refused(&notification.action, &app.settings.change_policy) =>
-        {
-            (Event::Unread(notice.clone()), known.and_then(Result::ok), true)
-        }
-        (Some(Ok(known)), _) if notice::is_ahead_of(&notice, &known) => {
-            (Event::Unread(notice.clone()), Some(known), false)
-        }
-        (known, operation) => {
-            let read = known.and_then(Result::ok);
-            let operation = operation.ok().flatten();
-            let current = read.as_ref().unwrap_or(&subscription.known);
-            let event = notice::conclude(notice.clone(), current, operation.as_ref(), &app.settings.change_policy);
-            (event, read, false)
-        }
-    };
+    let Conclusion { event, read, undecided, part } =
+        meaning(app, notification, &notice, &subscription, known, look.operation).with_publisher(
+            app,
+            &subscription,
+            in_time,
+            now,
+        );
     let mut rings = Vec::new();
     let mut is_news = etag.is_none() || read.as_ref().is_some_and(|read| *read != subscription.known);
     match subscription.apply(event, now) {
@@ -167,9 +198,43 @@ fn conclude(
     if let Some(read) = read {
         subscription.apply(Event::Read(Box::new(read)), now);
     }
-    let must_wait = undecided && notice::may_be_refused(&notification.action, &app.settings.change_policy);
-    let answer = answer(&subscription, &notice, must_wait, &rings);
-    Ok(Some(Outcome { subscription, etag, told, rings, is_news, answer }))
+    let next = match part {
+        Some(Part::Ask(put)) => Next::Ask(put),
+        Some(Part::Wait) => Next::Wait(notice),
+        None => Next::Answer(answer(&subscription, &notice, undecided, &rings)),
+    };
+    Ok(Some(Outcome { subscription, etag, told, rings, is_news, next }))
+}
+
+/// What a notification means by what Microsoft answered. `known` is `None` where the record was made of it.
+fn meaning(
+    app: &App,
+    notification: &Notification,
+    notice: &Notice,
+    subscription: &Subscription,
+    known: Option<Result<Snapshot, CallError>>,
+    operation: Result<Option<Operation>, CallError>,
+) -> Conclusion {
+    let policy = &app.settings.change_policy;
+    let is_asked = app.settings.connection.decisions.is_some();
+    let may_be_refused = notice::may_be_refused(&notification.action, policy, is_asked);
+    let unread = |read, undecided| Conclusion { event: Event::Unread(notice.clone()), read, undecided, part: None };
+    let read = |event, read| Conclusion { event, read, undecided: false, part: None };
+    match (known, operation) {
+        (Some(Err(error)), _) if error.kind != CallErrorKind::NotFound => unread(None, may_be_refused),
+        (Some(Err(_)), _) => read(Event::Noticed(notice.clone()), None),
+        (known, Err(_)) if notice::needs_operation(&notification.action) => {
+            unread(known.and_then(Result::ok), may_be_refused)
+        }
+        // Known to Microsoft in a moment, perhaps; a change that may be refused is not waved through for that.
+        (known, Ok(None)) if notice.operation.is_some() && may_be_refused => unread(known.and_then(Result::ok), true),
+        (Some(Ok(known)), _) if notice::is_ahead_of(notice, &known) => unread(Some(known), false),
+        (known, operation) => {
+            let known = known.and_then(Result::ok);
+            let current = known.as_ref().unwrap_or(&subscription.known);
+            read(notice::conclude(notice.clone(), current, operation.ok().flatten().as_ref(), policy), known)
+        }
+    }
 }
 
 /// What Microsoft hears. An answer once given stands: a repeated notification gets the same. One that only a newer version

@@ -79,6 +79,25 @@ pub struct Delayed {
     pub setup_url: Option<String>,
 }
 
+/// A confirmed purchase that the publisher's own software refused to set up.
+#[derive(Clone)]
+pub struct Refused {
+    /// Microsoft's identifier; what support asks for.
+    pub subscription_id: String,
+    /// The offer.
+    pub offer: String,
+    /// The plan.
+    pub plan: String,
+    /// When it was confirmed last.
+    pub since: OffsetDateTime,
+    /// The publisher's words, as their software wrote them.
+    pub reason: String,
+    /// Proves that the form came from this page; sent back as [`super::FORM_TOKEN_FIELD`].
+    pub form_token: String,
+    /// Where the form that asks again is posted: a URL of ours.
+    pub action: String,
+}
+
 /// A subscription that is active.
 #[derive(Clone)]
 pub struct Active {

@@ -119,6 +119,7 @@ fn read(
         known: form.known.into(),
         read_at: form.read_at,
         confirmed_at: form.confirmed_at,
+        refused: form.refused,
         activated_at: form.activated_at,
         duties: Vec::with_capacity(owed.len()),
         unknown_duties: Vec::new(),
@@ -182,6 +183,8 @@ struct RecordForm {
     read_at: OffsetDateTime,
     #[serde(with = "time::serde::rfc3339::option", default, skip_serializing_if = "Option::is_none")]
     confirmed_at: Option<OffsetDateTime>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    refused: Option<String>,
     #[serde(with = "time::serde::rfc3339::option", default, skip_serializing_if = "Option::is_none")]
     activated_at: Option<OffsetDateTime>,
     #[serde(default)]
@@ -258,6 +261,7 @@ impl From<&Subscription> for RecordForm {
             known: SnapshotForm::from(&subscription.known),
             read_at: subscription.read_at,
             confirmed_at: subscription.confirmed_at,
+            refused: subscription.refused.clone(),
             activated_at: subscription.activated_at,
             history_dropped: subscription.history.dropped,
             created_at: subscription.created_at,

@@ -2,10 +2,10 @@
 
 use time::{Duration, OffsetDateTime};
 
-use super::Subscription;
+use super::{REASON_LENGTH, Subscription};
 use crate::duty::{Duty, DutyId, Kind, Sent, Task};
 use crate::event::{Applied, Refusal};
-use crate::history::{Actor, Entry, Happening};
+use crate::history::{Actor, Entry, Happening, cut};
 use crate::outbox::{Announcement, News};
 use crate::snapshot::{OperationId, Status, SubscriptionId};
 
@@ -29,7 +29,7 @@ impl Subscription {
         now: OffsetDateTime,
     ) -> Applied {
         let applied = self.on_duty(id, |duty, _| match &mut duty.task {
-            Task::Activate { accepted_at } => *accepted_at = Some(now),
+            Task::Activate { accepted_at, .. } => *accepted_at = Some(now),
             Task::Change { sent, .. } | Task::Cancel { sent } => *sent = Some(Sent { at: now, operation, location }),
             Task::Examine { .. } | Task::Acknowledge { .. } | Task::Notify => {}
         });
@@ -87,12 +87,60 @@ impl Subscription {
             return Applied::Refused(Refusal::NoSuchDuty);
         };
         if how == Happening::DutyImpossible {
-            self.tell_impossible(&duty.task, why.as_deref(), now);
+            self.tell_impossible(&duty.task, &by, why.as_deref(), now);
         }
         if duty.task == Task::Notify {
             self.outbox.hush();
         }
         self.history.note(Entry::new(by, how, now).about(told(&duty)).because(why));
+        Applied::quietly()
+    }
+
+    /// Whether Microsoft was not asked to activate yet, and the publisher has not said that it may be.
+    pub fn awaits_provisioning(&self) -> bool {
+        let open = Task::Activate { accepted_at: None, provisioned_at: None };
+        self.duty(Kind::Activate).is_some_and(|duty| duty.task == open)
+    }
+
+    /// The publisher orders the activation: whatever was waited for on its side is done.
+    pub(super) fn order_activation(&mut self, now: OffsetDateTime) -> Applied {
+        let applied = self.confirm(Actor::Publisher, now);
+        if matches!(applied, Applied::Refused(_)) || !self.awaits_provisioning() {
+            return applied;
+        }
+        self.on_duty(&Kind::Activate.into(), |duty, _| {
+            duty.provision(now);
+            duty.retry(now);
+        });
+        self.history.note(Entry::new(Actor::Publisher, Happening::Provisioned, now).about("by order"));
+        Applied::ringing(Kind::Activate)
+    }
+
+    /// The publisher's software has provisioned: whoever asked it goes on to the activation.
+    pub(super) fn provisioned(&mut self, now: OffsetDateTime) -> Applied {
+        if self.duty(Kind::Activate).is_none() {
+            return Applied::Refused(Refusal::NoSuchDuty);
+        }
+        if !self.awaits_provisioning() {
+            return Applied::Unchanged;
+        }
+        self.history.note(Entry::new(Actor::Publisher, Happening::Provisioned, now).about("as asked"));
+        self.on_duty(&Kind::Activate.into(), |duty, _| duty.provision(now))
+    }
+
+    /// The publisher's software will not provision, which proves that there is nothing to activate. The buyer reads why,
+    /// and may ask again.
+    pub(super) fn provision_refused(&mut self, why: &str, now: OffsetDateTime) -> Applied {
+        let awaited = self.awaits_provisioning().then(|| self.take(&Kind::Activate.into())).flatten();
+        let Some(duty) = awaited else {
+            return Applied::Refused(Refusal::NoSuchDuty);
+        };
+        let mut reason = why.to_owned();
+        cut(&mut reason, REASON_LENGTH);
+        self.tell_impossible(&duty.task, &Actor::Publisher, Some(&reason), now);
+        let entry = Entry::new(Actor::Publisher, Happening::DutyImpossible, now).about(told(&duty));
+        self.history.note(entry.because(Some(format!("refused by the publisher: {reason}"))));
+        self.refused = Some(reason);
         Applied::quietly()
     }
 

@@ -4,7 +4,7 @@ use time::OffsetDateTime;
 
 use super::Subscription;
 use crate::duty::{Duty, Kind, Queue, Task, Verdict, Wanted};
-use crate::event::{Applied, Notice};
+use crate::event::{Applied, Notice, Ruling};
 use crate::history::Actor;
 use crate::outbox::{Announcement, News};
 use crate::snapshot::{OperationId, Snapshot, Status, Terms};
@@ -159,14 +159,7 @@ impl Subscription {
     }
 
     /// Tells of a change that the customer asks for, and of its refusal.
-    pub(super) fn tell_decision(
-        &mut self,
-        notice: &Notice,
-        wanted: &Terms,
-        verdict: Verdict,
-        why: Option<&str>,
-        now: OffsetDateTime,
-    ) {
+    pub(super) fn tell_decision(&mut self, notice: &Notice, wanted: &Terms, ruling: &Ruling, now: OffsetDateTime) {
         let Some(asked) = Asked::by(&notice.action) else { return };
         let (from, to) = (asked.of(&self.known.terms()), asked.of(wanted));
         let told = |news, by| {
@@ -174,10 +167,10 @@ impl Subscription {
             told.of(notice.operation.as_ref())
         };
         let (requested, rejected) =
-            (told(asked.requested(), Actor::Marketplace), told(asked.rejected(), Actor::Program));
+            (told(asked.requested(), Actor::Marketplace), told(asked.rejected(), ruling.by.clone()));
         self.tell(requested);
-        if verdict == Verdict::Failure {
-            self.tell(rejected.because(why.map(str::to_owned)));
+        if ruling.verdict == Verdict::Failure {
+            self.tell(rejected.because(ruling.why.clone()));
         }
     }
 
@@ -203,7 +196,7 @@ impl Subscription {
     }
 
     /// Tells that what was owed cannot be done any more.
-    pub(super) fn tell_impossible(&mut self, task: &Task, why: Option<&str>, now: OffsetDateTime) {
+    pub(super) fn tell_impossible(&mut self, task: &Task, by: &Actor, why: Option<&str>, now: OffsetDateTime) {
         let (news, to) = match task {
             Task::Activate { .. } => (News::ActivationFailed, None),
             Task::Change { wanted: Wanted::Plan(plan), .. } => (News::PlanChangeRejected, Some(plan.clone())),
@@ -212,7 +205,7 @@ impl Subscription {
             }
             _ => return,
         };
-        let told = Announcement::new(news, Actor::Marketplace, now).changing(None, to);
+        let told = Announcement::new(news, by.clone(), now).changing(None, to);
         self.tell(told.because(why.map(str::to_owned)));
     }
 

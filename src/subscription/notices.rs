@@ -4,8 +4,8 @@
 use time::{Duration, OffsetDateTime};
 
 use super::{ANSWERED, Subscription};
-use crate::duty::{Duty, DutyId, Kind, Task, Verdict};
-use crate::event::{Answered, Applied, Decision, Notice, Refusal};
+use crate::duty::{Duty, DutyId, Kind, Task};
+use crate::event::{Answered, Applied, Decision, Notice, Refusal, Ruling};
 use crate::history::{Actor, Entry, Happening};
 use crate::opaque::Opaque;
 use crate::snapshot::{OperationId, Terms};
@@ -29,8 +29,39 @@ impl Subscription {
         if self.is_full() {
             return Applied::Refused(Refusal::TooMuchOwed);
         }
-        self.duties.push(Duty::new(Task::Examine { operation: notice.operation, action: notice.action }, now));
+        let Notice { operation, action } = notice;
+        self.duties.push(Duty::new(Task::Examine { operation, action, asked: None }, now));
         Applied::ringing(Kind::Examine)
+    }
+
+    /// Somebody sets out to ask the publisher's software. Where somebody else already did, or it is answered, nothing
+    /// changes; nobody else works on it before `until`.
+    pub(super) fn asked(&mut self, notice: Notice, until: OffsetDateTime, now: OffsetDateTime) -> Applied {
+        let id = DutyId { kind: Kind::Examine, operation: notice.operation.clone() };
+        let answered = notice.operation.as_ref().is_none_or(|operation| self.answer_to(operation).is_some());
+        if answered || self.owes_unknown(&id) || self.is_asked(&id) {
+            return Applied::Unchanged;
+        }
+        if self.duty(id.clone()).is_none() {
+            if self.is_full() {
+                return Applied::Refused(Refusal::TooMuchOwed);
+            }
+            let Notice { operation, action } = notice;
+            self.duties.push(Duty::new(Task::Examine { operation, action, asked: None }, now));
+        }
+        self.on_duty(&id, |duty, _| duty.ask(until, now))
+    }
+
+    /// Whether somebody set out to ask the publisher's software about what this duty is to examine.
+    pub fn is_asked(&self, examine: &DutyId) -> bool {
+        self.duty(examine.clone()).is_some_and(|duty| matches!(duty.task, Task::Examine { asked: Some(_), .. }))
+    }
+
+    /// The publisher's software said something when the change had been answered without it.
+    pub(super) fn decided_late(&mut self, notice: &Notice, ruling: Ruling, now: OffsetDateTime) -> Applied {
+        let entry = Entry::new(ruling.by.clone(), Happening::LateDecision, now).about(told(notice, &ruling));
+        self.history.note(entry.because(ruling.why));
+        Applied::quietly()
     }
 
     /// What the webhook named was read, and needs no answer.
@@ -53,14 +84,8 @@ impl Subscription {
     }
 
     /// What the webhook asked was decided. The first decision stands.
-    pub(super) fn decided(
-        &mut self,
-        notice: &Notice,
-        wanted: &Terms,
-        verdict: Verdict,
-        why: Option<String>,
-        now: OffsetDateTime,
-    ) -> Applied {
+    pub(super) fn decided(&mut self, notice: &Notice, wanted: &Terms, ruling: Ruling, now: OffsetDateTime) -> Applied {
+        let verdict = ruling.verdict;
         let Some(operation) = &notice.operation else {
             return self.noticed(notice, now);
         };
@@ -72,9 +97,9 @@ impl Subscription {
             return Applied::Refused(Refusal::TooMuchOwed);
         }
         self.remember(operation, &notice.action, Decision::Given(verdict), now);
-        self.tell_decision(notice, wanted, verdict, why.as_deref(), now);
-        let about = format!("{}: {}", notice.action, verdict.as_str());
-        self.history.note(Entry::new(Actor::Program, Happening::Answered, now).about(about).because(why));
+        self.tell_decision(notice, wanted, &ruling, now);
+        let entry = Entry::new(ruling.by.clone(), Happening::Answered, now).about(told(notice, &ruling));
+        self.history.note(entry.because(ruling.why));
         self.duties.push(Duty::new(Task::Acknowledge { operation: operation.clone(), verdict }, now));
         Applied::ringing(Kind::Acknowledge)
     }
@@ -116,5 +141,15 @@ impl Subscription {
         if self.answered.len() > ANSWERED {
             self.answered.remove(0);
         }
+    }
+}
+
+/// How the history tells of an answer.
+fn told(notice: &Notice, ruling: &Ruling) -> String {
+    let told = format!("{}: {}", notice.action, ruling.verdict.as_str());
+    match ruling.took {
+        // Whole milliseconds: what is below them is noise.
+        Some(took) => format!("{told}, after {} ms", took.whole_milliseconds()),
+        None => told,
     }
 }

@@ -86,7 +86,7 @@ async fn a_bent_event_breaks_its_schema() {
         world.settle().await;
         let sound = receiver.received_at("/events").remove(0).event;
         assert_eq!(breach(&sound), None);
-        let bend: [(&str, Value); 8] = [
+        let table: [(&str, Value); 8] = [
             ("/type", json!("marketplace.subscription.sold")),
             ("/sequence", json!(12)),
             ("/sequence", json!("12")),
@@ -96,7 +96,7 @@ async fn a_bent_event_breaks_its_schema() {
             ("/data/subscription/term", Value::Null),
             ("/dataschema", json!(urn("test"))),
         ];
-        for (pointer, value) in bend {
+        for (pointer, value) in table {
             let mut bent = sound.clone();
             *bent.pointer_mut(pointer).unwrap() = value;
             assert!(breach(&bent).is_some(), "{pointer}");
@@ -131,7 +131,10 @@ async fn the_reference_libraries_accept_every_event() {
     let settings = [
         ("PUBLISHER_EVENTS_URL", "/events"),
         ("RECONCILE", "repair"),
-        ("CHANGE_POLICY", r#"{"seatLimits":[{"plan":"silver","max":10}],"allowPlanChanges":[{"from":"silver","to":"gold"}]}"#),
+        (
+            "CHANGE_POLICY",
+            r#"{"seatLimits":[{"plan":"silver","max":10}],"allowPlanChanges":[{"from":"silver","to":"gold"}]}"#,
+        ),
     ];
     connected(&settings, async |world, receiver| {
         let deed = async |id: &str, deed: &str, body: Value| {
@@ -152,7 +155,8 @@ async fn the_reference_libraries_accept_every_event() {
         let api = |path: &str| world.url(&format!("api/subscriptions/{path}"));
         world.http.post(api(&format!("{id}/events/replay"))).send().await.unwrap();
         world.http.post(api("events/test")).send().await.unwrap();
-        let ending = [30, -1].map(|days| Ending { secret: "cookie-keys".to_owned(), expires_at: START + Duration::days(days) });
+        let ending =
+            [30, -1].map(|days| Ending { secret: "cookie-keys".to_owned(), expires_at: START + Duration::days(days) });
         for _ in 0..2 {
             ending_secrets::tell(&world.dev.app, &ending, world.now()).await;
         }

@@ -6,7 +6,8 @@ use marketplace_fulfillment::marketplace::{Action, Operation, OperationStatus, R
 use marketplace_fulfillment::notice::conclude;
 use marketplace_fulfillment::policy::Policy;
 use marketplace_fulfillment::subscription::{
-    ANSWERED, Applied, Decision, Event, Notice, OperationId, Refusal, Snapshot, Subscription, SubscriptionId, Terms,
+    ANSWERED, Applied, Decision, Event, Notice, OperationId, Refusal, Ruling, Snapshot, Subscription, SubscriptionId,
+    Terms,
 };
 use time::macros::datetime;
 use time::{Duration, OffsetDateTime};
@@ -48,7 +49,7 @@ fn operation(action: Action, status: OperationStatus, source: RequestSource) -> 
 
 fn decided(operation: &str, verdict: Verdict) -> Event {
     let wanted = Terms { plan_id: "gold".to_owned(), quantity: Some(5) };
-    Event::Decided { notice: notice(operation, "ChangePlan"), wanted, verdict, why: None }
+    Event::Decided { notice: notice(operation, "ChangePlan"), wanted, ruling: Ruling::by_rule(verdict, None) }
 }
 
 fn acknowledge(operation: &str) -> DutyId {
@@ -81,7 +82,7 @@ fn what_a_notice_means() {
         let operation = operation(action, status, source);
         let event = conclude(notice("op-1", "lies"), &snapshot("Subscribed"), Some(&operation), &Policy::accept_all());
         let (found, notice) = match event {
-            Event::Decided { notice, verdict, .. } => (verdict.as_str(), notice),
+            Event::Decided { notice, ruling, .. } => (ruling.verdict.as_str(), notice),
             Event::Noticed(notice) => ("noticed", notice),
             other => panic!("{told}: {other:?}"),
         };
@@ -97,12 +98,15 @@ fn a_policy_that_refuses_is_a_failure_with_a_reason_and_a_revert_is_accepted() {
     let policy = Policy { accepts_the_rest: false, ..Policy::accept_all() };
     let asked = operation(Action::ChangePlan, OperationStatus::InProgress, RequestSource::Azure);
     match conclude(notice("op-1", "ChangePlan"), &snapshot("Subscribed"), Some(&asked), &policy) {
-        Event::Decided { verdict: Verdict::Failure, why: Some(why), .. } => assert!(!why.is_empty()),
+        Event::Decided { ruling: Ruling { verdict: Verdict::Failure, why: Some(why), .. }, .. } => {
+            assert!(!why.is_empty());
+        }
         other => panic!("{other:?}"),
     }
     let revert = Operation { plan_id: Some("silver".to_owned()), ..asked };
     let event = conclude(notice("op-2", "ChangePlan"), &snapshot("Subscribed"), Some(&revert), &policy);
-    assert!(matches!(event, Event::Decided { verdict: Verdict::Success, .. }), "{event:?}");
+    let accepted = matches!(&event, Event::Decided { ruling, .. } if ruling.verdict == Verdict::Success);
+    assert!(accepted, "{event:?}");
 }
 
 #[test]
@@ -217,8 +221,8 @@ fn what_microsoft_shows_ends_what_it_shows() {
         let mut record = known_as("Subscribed");
         let from = Terms { plan_id: "bronze".to_owned(), quantity: None };
         let tasks = [
-            Task::Activate { accepted_at: None },
-            Task::Examine { operation: Some(operation_id("op-1")), action: "Renew".to_owned() },
+            Task::Activate { accepted_at: None, provisioned_at: None },
+            Task::Examine { operation: Some(operation_id("op-1")), action: "Renew".to_owned(), asked: None },
             Task::Acknowledge { operation: operation_id("op-2"), verdict: Verdict::Success },
             Task::Change { wanted: Wanted::Plan("gold".to_owned()), from, sent: None },
             Task::Cancel { sent: None },

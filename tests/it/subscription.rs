@@ -40,7 +40,7 @@ fn known_as(status: &str) -> Subscription {
 /// A subscription in this status that still owes its activation, as if the status had come in past the rules.
 fn owing(status: &str) -> Subscription {
     let mut subscription = known_as(status);
-    subscription.duties.push(Duty::new(Task::Activate { accepted_at: None }, NOW));
+    subscription.duties.push(Duty::new(Task::Activate { accepted_at: None, provisioned_at: None }, NOW));
     subscription
 }
 

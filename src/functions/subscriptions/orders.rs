@@ -9,6 +9,7 @@ use crate::app::{App, Recorded};
 use crate::arrival;
 use crate::duty::{DutyId, Kind, Queue, Wanted};
 use crate::history::Actor;
+use crate::settings::Activation;
 use crate::subscription::{Event, Refusal, Subscription, SubscriptionId};
 use crate::web::Reply;
 
@@ -35,9 +36,13 @@ pub(super) async fn cancel(app: &App, id: &SubscriptionId, person: Option<String
     order(app, id, Wanted::Cancellation, person).await
 }
 
-/// The activation, without waiting for the buyer. Ordered twice it is one order.
+/// The activation, without waiting for the buyer, or for the publisher's own software. Ordered twice it is one order.
 pub(super) async fn activate(app: &App, id: &SubscriptionId, person: Option<String>) -> Result<Answer, Stop> {
-    let ordered = record(app, id, Event::Confirmed(Actor::Publisher), person.as_deref()).await?;
+    let event = match app.settings.connection.activation {
+        Activation::Automatic => Event::Confirmed(Actor::Publisher),
+        Activation::Publisher => Event::ActivationOrdered,
+    };
+    let ordered = record(app, id, event, person.as_deref()).await?;
     if ordered.subscription.duty(Kind::Activate).is_none() {
         return Err(arrival::refused(id, Refusal::AsOrdered).into());
     }

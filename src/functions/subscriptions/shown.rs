@@ -96,8 +96,8 @@ fn unknown_duty(duty: &UnknownDuty) -> Value {
 /// What is known of a duty beside its kind.
 fn task(task: &Task) -> Value {
     match task {
-        Task::Activate { accepted_at } => json!({ "acceptedAt": accepted_at.map(moment) }),
-        Task::Examine { operation, action } => {
+        Task::Activate { accepted_at, .. } => json!({ "acceptedAt": accepted_at.map(moment) }),
+        Task::Examine { operation, action, .. } => {
             json!({ "operationId": operation.as_ref().map(OperationId::as_str), "action": action })
         }
         Task::Acknowledge { operation, verdict } => {

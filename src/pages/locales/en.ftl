@@ -101,6 +101,15 @@ given-up-lead = We tried for a long time, and the activation did not come throug
 given-up-advice = You can start another try now. If that does not help, please write to our support and name the subscription ID.
 given-up-button = Try again
 
+## A purchase that the publisher's own software refused to set up
+
+refused-title = Your subscription was not set up
+refused-lead = Your confirmation reached { $publisher }, and they could not set up the subscription. It is not active, and nothing is billed.
+# Above the publisher's own words.
+refused-reason = { $publisher } says
+refused-advice = When this has been put right, you can ask again. Until then your purchase is kept. If you do not know what to do, please write to our support and name the subscription ID.
+refused-button = Ask again
+
 ## An active subscription
 
 done-title = Your subscription is active

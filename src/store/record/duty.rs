@@ -39,11 +39,15 @@ enum TaskForm {
     Activate {
         #[serde(with = "time::serde::rfc3339::option", default, skip_serializing_if = "Option::is_none")]
         accepted_at: Option<OffsetDateTime>,
+        #[serde(with = "time::serde::rfc3339::option", default, skip_serializing_if = "Option::is_none")]
+        provisioned_at: Option<OffsetDateTime>,
     },
     Examine {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         operation: Option<String>,
         action: String,
+        #[serde(with = "time::serde::rfc3339::option", default, skip_serializing_if = "Option::is_none")]
+        asked: Option<OffsetDateTime>,
     },
     Acknowledge {
         operation: String,
@@ -202,8 +206,12 @@ impl From<&Task> for TaskForm {
     fn from(task: &Task) -> Self {
         let text = |operation: &Option<OperationId>| operation.as_ref().map(ToString::to_string);
         match task {
-            Task::Activate { accepted_at } => Self::Activate { accepted_at: *accepted_at },
-            Task::Examine { operation, action } => Self::Examine { operation: text(operation), action: action.clone() },
+            Task::Activate { accepted_at, provisioned_at } => {
+                Self::Activate { accepted_at: *accepted_at, provisioned_at: *provisioned_at }
+            }
+            Task::Examine { operation, action, asked } => {
+                Self::Examine { operation: text(operation), action: action.clone(), asked: *asked }
+            }
             Task::Acknowledge { operation, verdict } => {
                 Self::Acknowledge { operation: operation.to_string(), verdict: (*verdict).into() }
             }
@@ -221,9 +229,9 @@ impl From<&Task> for TaskForm {
 impl TaskForm {
     fn read(self) -> Result<Task, NoIdentifier> {
         Ok(match self {
-            Self::Activate { accepted_at } => Task::Activate { accepted_at },
-            Self::Examine { operation, action } => {
-                Task::Examine { operation: operation.as_deref().map(operation_id).transpose()?, action }
+            Self::Activate { accepted_at, provisioned_at } => Task::Activate { accepted_at, provisioned_at },
+            Self::Examine { operation, action, asked } => {
+                Task::Examine { operation: operation.as_deref().map(operation_id).transpose()?, action, asked }
             }
             Self::Acknowledge { operation, verdict } => {
                 Task::Acknowledge { operation: operation_id(&operation)?, verdict: verdict.into() }

@@ -8,7 +8,8 @@ use marketplace_fulfillment::opaque::Opaque;
 use marketplace_fulfillment::store::StoreError;
 use marketplace_fulfillment::store::record::{COLUMN_BUDGET, OPAQUE_ROOM, Row, decode, encode};
 use marketplace_fulfillment::subscription::{
-    ANSWERED, Answered, Decision, Event, OperationId, Party, Status, Subscription, SubscriptionId, Term, Terms,
+    ANSWERED, Answered, Decision, Event, OperationId, Party, REASON_LENGTH, Status, Subscription, SubscriptionId, Term,
+    Terms,
 };
 use serde_json::{Value, json};
 
@@ -45,18 +46,17 @@ fn worst() -> Subscription {
     known.allowed_operations = vec![huge(); 12];
     known.rest = Some("\\\"".repeat(REST_LENGTH / 2));
     (worst.confirmed_at, worst.activated_at) = (Some(NOW), Some(NOW));
+    worst.refused = Some("😀".repeat(REASON_LENGTH));
     let sent = || Some(Sent { at: NOW, operation: Some(operation(0)), location: Some(huge()) });
     let from = Terms { plan_id: name(), quantity: Some(u32::MAX) };
     worst.duties = vec![
-        Duty::new(Task::Activate { accepted_at: Some(NOW) }, NOW),
+        Duty::new(Task::Activate { accepted_at: Some(NOW), provisioned_at: Some(NOW) }, NOW),
         Duty::new(Task::Change { wanted: Wanted::Plan("p".repeat(100)), from, sent: sent() }, NOW),
         Duty::new(Task::Cancel { sent: sent() }, NOW),
     ];
-    worst.duties.extend(
-        (worst.duties.len()..DUTIES).map(|number| {
-            Duty::new(Task::Examine { operation: Some(operation(number)), action: "😀".repeat(64) }, NOW)
-        }),
-    );
+    worst.duties.extend((worst.duties.len()..DUTIES).map(|number| {
+        Duty::new(Task::Examine { operation: Some(operation(number)), action: "😀".repeat(64), asked: Some(NOW) }, NOW)
+    }));
     for duty in &mut worst.duties {
         duty.attempts = u32::MAX;
         duty.last_error = Some("\u{1}".repeat(ERROR_LENGTH));

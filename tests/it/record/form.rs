@@ -10,7 +10,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 /// Path and type; `?` behind a path: it can be absent. Below `task` the path goes on with the kind.
-const FORM_1: [(&str, &str); 84] = [
+const FORM_1: [(&str, &str); 87] = [
     ("record", "object"),
     ("record.v", "number"),
     ("record.known", "object"),
@@ -40,6 +40,7 @@ const FORM_1: [(&str, &str); 84] = [
     ("record.known.rest?", "text"),
     ("record.read_at", "moment"),
     ("record.confirmed_at?", "moment"),
+    ("record.refused?", "text"),
     ("record.activated_at?", "moment"),
     ("record.history_dropped?", "number"),
     ("record.created_at", "moment"),
@@ -52,8 +53,10 @@ const FORM_1: [(&str, &str); 84] = [
     ("record.duties[].last_error?", "text"),
     ("record.duties[].failed_at?", "moment"),
     ("record.duties[].task.activate.accepted_at?", "moment"),
+    ("record.duties[].task.activate.provisioned_at?", "moment"),
     ("record.duties[].task.examine.operation?", "text"),
     ("record.duties[].task.examine.action", "text"),
+    ("record.duties[].task.examine.asked?", "moment"),
     ("record.duties[].task.acknowledge.operation", "text"),
     ("record.duties[].task.acknowledge.verdict", "text"),
     ("record.duties[].task.change.wanted", "wanted"),

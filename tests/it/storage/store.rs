@@ -30,7 +30,7 @@ pub(super) fn owing(text: &str, overdue: Duration) -> Subscription {
 /// A record with a duty that falls due at this time.
 pub(super) fn owing_at(text: &str, due: OffsetDateTime) -> Subscription {
     let mut record = known(text);
-    record.duties.push(Duty::new(Task::Activate { accepted_at: None }, due));
+    record.duties.push(Duty::new(Task::Activate { accepted_at: None, provisioned_at: None }, due));
     record
 }
 

@@ -2,7 +2,7 @@
 
 use marketplace_fulfillment::duty::{Kind, Verdict};
 use marketplace_fulfillment::history::{Actor, Happening};
-use marketplace_fulfillment::subscription::{Event, Notice, OperationId, Status, Terms};
+use marketplace_fulfillment::subscription::{Event, Notice, OperationId, Ruling, Status, Terms};
 use serde_json::json;
 
 use super::publisher::Publisher;
@@ -85,7 +85,7 @@ async fn a_duty_about_an_operation_is_named_with_it() {
             let id = silver(world).await;
             let notice = Notice { operation: OperationId::parse(operation), action: "ChangePlan".to_owned() };
             let wanted = Terms { plan_id: "gold".to_owned(), quantity: Some(5) };
-            let event = Event::Decided { notice, wanted, verdict: Verdict::Failure, why: None };
+            let event = Event::Decided { notice, wanted, ruling: Ruling::by_rule(Verdict::Failure, None) };
             world.dev.app.record(&id, event, None).await.unwrap();
             let publisher = Publisher::new(world);
             let other = format!("/{id}/duties/acknowledge{colon}00000000-0000-0000-0000-000000000000/end");

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use marketplace_fulfillment::functions::subscriptions::FILTERED_PAGES;
 use marketplace_fulfillment::history::Actor;
 use marketplace_fulfillment::store::PAGE_LIMIT;
-use marketplace_fulfillment::subscription::{Subscription, SubscriptionId, Terms};
+use marketplace_fulfillment::subscription::{Ruling, Subscription, SubscriptionId, Terms};
 use serde_json::{Value, json};
 
 use super::publisher::Publisher;
@@ -164,7 +164,7 @@ async fn what_was_answered_to_an_operation_is_shown() {
     let notice = Notice { operation: Some(operation.clone()), action: "ChangePlan".to_owned() };
     let wanted = Terms { plan_id: "gold".to_owned(), quantity: Some(5) };
     let why = Some("not for sale".to_owned());
-    let event = Event::Decided { notice, wanted, verdict: Verdict::Failure, why };
+    let event = Event::Decided { notice, wanted, ruling: Ruling::by_rule(Verdict::Failure, why) };
     world.dev.app.record(&id, event, None).await.unwrap();
     let publisher = Publisher::new(&world);
     let answered = json!([{ "operationId": operation.as_str(), "action": "ChangePlan", "verdict": "Failure", "at": "2026-11-20T09:00:00Z" }]);
