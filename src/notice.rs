@@ -1,7 +1,7 @@
 //! What to make of a webhook's notice, once Microsoft was asked about it. Pure: whoever examines later concludes the same.
 
 use crate::duty::{DutyId, Kind, Verdict};
-use crate::marketplace::{Action, Operation, RequestSource};
+use crate::marketplace::{Action, Operation, OperationStatus, RequestSource};
 use crate::policy::{self, Policy};
 use crate::subscription::{Event, Notice, OperationId, Ruling, Snapshot, Status, Terms};
 
@@ -17,6 +17,16 @@ pub fn needs_operation(action: &Action) -> bool {
 /// the old, thin `Reinstate`, while the subscription is still suspended (life-cycle page of 2021).
 pub fn is_ahead_of(notice: &Notice, known: &Snapshot) -> bool {
     notice.operation.is_none() && notice.action == "Reinstate" && known.status == Status::Suspended
+}
+
+/// Whether Microsoft shows a change as made that the subscription, read beside it, does not show: the change was made
+/// between the two readings. Whoever recorded what the older one says would have nothing left to look for.
+pub fn is_behind(known: &Snapshot, operation: Option<&Operation>) -> bool {
+    operation.is_some_and(|operation| {
+        operation.status == OperationStatus::Succeeded
+            && matches!(operation.action, Action::ChangePlan | Action::ChangeQuantity)
+            && wanted(known, operation) != known.terms()
+    })
 }
 
 /// Whether the publisher has a say in this action: by policy, or because its software is asked.

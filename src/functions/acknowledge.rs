@@ -69,7 +69,7 @@ async fn with_publisher(app: &App, claim: Claim, attempt: Attempt) -> Result<Opt
 }
 
 async fn examine(app: &App, id: &SubscriptionId, notice: Notice, attempts: u32) -> Attempt {
-    let known = match app.marketplace.get_subscription(id).await {
+    let mut known = match app.marketplace.get_subscription(id).await {
         Ok(known) => known,
         Err(error) if error.kind == CallErrorKind::NotFound => {
             let why = "the marketplace knows no such subscription".to_owned();
@@ -89,6 +89,12 @@ async fn examine(app: &App, id: &SubscriptionId, notice: Notice, attempts: u32) 
             Err(error) => return Attempt::showing(known, Otherwise::after(&error)),
         },
     };
+    if notice::is_behind(&known, operation.as_ref()) {
+        match app.marketplace.get_subscription(id).await {
+            Ok(read) => known = read,
+            Err(error) => return Attempt::in_vain(Otherwise::after(&error)),
+        }
+    }
     let learnt = vec![notice::conclude(notice, &known, operation.as_ref(), &app.settings.change_policy)];
     let why = "what was concluded did not end the duty".to_owned();
     Attempt { learnt, read: Some(known), otherwise: Otherwise::Wait { why, after: None } }

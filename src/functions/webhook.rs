@@ -118,7 +118,12 @@ impl Look {
                 },
             }
         };
-        let (known, operation) = tokio::join!(marketplace.get_subscription(id), operation);
+        let (mut known, operation) = tokio::join!(marketplace.get_subscription(id), operation);
+        if let (Ok(read), Ok(operation)) = (&known, &operation)
+            && notice::is_behind(read, operation.as_ref())
+        {
+            known = marketplace.get_subscription(id).await;
+        }
         Self { known, operation }
     }
 }

@@ -3,7 +3,7 @@
 use marketplace_fulfillment::duty::{DUTIES, Duty, DutyId, Kind, Queue, Task, Verdict, Wanted};
 use marketplace_fulfillment::history::{Actor, Happening};
 use marketplace_fulfillment::marketplace::{Action, Operation, OperationStatus, RequestSource};
-use marketplace_fulfillment::notice::conclude;
+use marketplace_fulfillment::notice::{conclude, is_behind};
 use marketplace_fulfillment::policy::Policy;
 use marketplace_fulfillment::subscription::{
     ANSWERED, Applied, Decision, Event, Notice, OperationId, Refusal, Ruling, Snapshot, Subscription, SubscriptionId,
@@ -91,6 +91,26 @@ fn what_a_notice_means() {
     }
     let event = conclude(notice("op-1", "ChangePlan"), &snapshot("Subscribed"), None, &Policy::accept_all());
     assert!(matches!(event, Event::Noticed(_)), "Microsoft knows no such operation: {event:?}");
+}
+
+/// What the operation shows, the plan that was read beside it, and whether that reading is the older one.
+#[test]
+fn a_change_between_two_readings_is_seen() {
+    use OperationStatus::{Failed, InProgress, Succeeded};
+    let table = [
+        (Action::ChangePlan, Succeeded, "silver", true),
+        (Action::ChangePlan, Succeeded, "gold", false),
+        (Action::ChangePlan, InProgress, "silver", false),
+        (Action::ChangePlan, Failed, "silver", false),
+        (Action::ChangeQuantity, Succeeded, "silver", true),
+        (Action::Renew, Succeeded, "silver", false),
+    ];
+    for (action, status, plan, expected) in table {
+        let known = Snapshot { plan_id: plan.to_owned(), ..snapshot("Subscribed") };
+        let operation = operation(action, status, RequestSource::Azure);
+        assert_eq!(is_behind(&known, Some(&operation)), expected, "{operation:?} {plan}");
+    }
+    assert!(!is_behind(&snapshot("Subscribed"), None));
 }
 
 #[test]
