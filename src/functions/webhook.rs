@@ -88,7 +88,7 @@ async fn take_in(app: &App, request: &Request, now: OffsetDateTime, deadline: In
             Next::Answer(answer) => return answer,
             Next::Ask(put) => return put.ask(app, outcome.subscription, etag, deadline).await,
             Next::Wait(notice) => {
-                if let Some(answer) = wait(app, &outcome.subscription.id, &notice, deadline).await? {
+                if let Some(answer) = wait(app, &outcome.subscription.id, &notice, deadline - LAST_WORDS).await? {
                     return Ok(answer);
                 }
             }

@@ -6,7 +6,7 @@ use base64::engine::general_purpose::STANDARD;
 use marketplace_fulfillment::error::Code;
 use marketplace_fulfillment::handoff::HANDOFF_LIFETIME;
 use marketplace_fulfillment::pages::{
-    Active, Confirm, Delayed, HANDOFF_RENEWED_SECONDS, Handoff, Pages, Progress, Trouble,
+    Active, Confirm, Delayed, HANDOFF_RENEWED_SECONDS, Handoff, Pages, Progress, Refused, Trouble,
 };
 use marketplace_fulfillment::settings::Publisher;
 use marketplace_fulfillment::web::Reply;
@@ -71,6 +71,18 @@ fn delayed(given_up: bool) -> Delayed {
     }
 }
 
+fn refused() -> Refused {
+    Refused {
+        subscription_id: SUBSCRIPTION.to_owned(),
+        offer: "contoso-offer".to_owned(),
+        plan: "silver".to_owned(),
+        since: datetime!(2025-06-30 14:05 UTC),
+        reason: "Please name a billing contact first.".to_owned(),
+        form_token: "sealed.token".to_owned(),
+        action: "/api/confirm".to_owned(),
+    }
+}
+
 fn active() -> Active {
     Active {
         subscription_id: SUBSCRIPTION.to_owned(),
@@ -105,6 +117,7 @@ pub(crate) fn every_page() -> Vec<(String, Reply)> {
         ("progress".to_owned(), pages.progress(&progress())),
         ("delayed".to_owned(), pages.delayed(&delayed(false))),
         ("given up".to_owned(), pages.delayed(&delayed(true))),
+        ("refused".to_owned(), pages.refused(&refused())),
         ("done".to_owned(), pages.done(&active())),
         ("manage".to_owned(), pages.manage(&active())),
         (
@@ -298,6 +311,15 @@ fn what_others_named_is_text_and_never_markup() {
             ..delayed(true)
         }),
         pages.delayed(&Delayed { reload_url: hostile(), ..delayed(false) }),
+        pages.refused(&Refused { reason: hostile(), ..refused() }),
+        pages.refused(&Refused {
+            subscription_id: hostile(),
+            offer: hostile(),
+            plan: hostile(),
+            form_token: hostile(),
+            action: hostile(),
+            ..refused()
+        }),
         pages.done(&Active {
             subscription_id: hostile(),
             subscription_name: hostile(),
@@ -421,6 +443,18 @@ fn a_delay_offers_a_form_only_when_nobody_tries_any_more() {
     assert!(form.contains("name=\"form_token\" value=\"sealed.token\""));
     assert!(form.contains(&format!("name=\"subscription\" value=\"{SUBSCRIPTION}\"")));
     assert!(given_up.contains(SUBSCRIPTION) && waiting.contains(SUBSCRIPTION));
+}
+
+#[test]
+fn a_refusal_shows_whose_words_they_are_and_offers_to_ask_again() {
+    let page = pages().refused(&refused());
+    assert_eq!(page.status, 200);
+    let note = the_only(&page.body, "<section class=\"note\"", "</section>");
+    assert!(note.contains("Contoso says") && note.contains("Please name a billing contact first."), "{note}");
+    let form = the_only(&page.body, "<form method=\"post\" action=\"/api/confirm\">", "</form>");
+    assert!(form.contains("name=\"form_token\" value=\"sealed.token\"") && form.contains("Ask again"), "{form}");
+    assert!(form.contains(&format!("name=\"subscription\" value=\"{SUBSCRIPTION}\"")));
+    assert!(header(&page, "content-security-policy").contains("form-action 'self'"));
 }
 
 #[test]

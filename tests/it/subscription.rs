@@ -1,10 +1,15 @@
 //! The rules of a subscription: every status met by every event, and the schedule of a duty.
 
+use marketplace_fulfillment::decision::{DECISION_BUDGET, DECISION_PATIENCE};
 use marketplace_fulfillment::duty::{self, Duty, Kind, PATIENCE, Queue, Task, backoff};
+use marketplace_fulfillment::functions::activate::PROVISION_PATIENCE;
+use marketplace_fulfillment::functions::webhook::{ANSWER_BUDGET, ASKING_TAKES, LAST_WORDS, READ_BUDGET};
 use marketplace_fulfillment::history::{Actor, HISTORY_LENGTH, Happening};
 use marketplace_fulfillment::marketplace::CALL_TIMEOUT;
+use marketplace_fulfillment::outbox::News;
 use marketplace_fulfillment::subscription::{
-    Applied, DELAY_NOTICE, Event, NEWLY_ACTIVE, Refusal, Snapshot, Stage, Status, Subscription, SubscriptionId, Term,
+    Applied, DELAY_NOTICE, Event, NEWLY_ACTIVE, REASON_LENGTH, Refusal, Snapshot, Stage, Status, Subscription,
+    SubscriptionId, Term,
 };
 use time::macros::datetime;
 use time::{Duration, OffsetDateTime};
@@ -116,6 +121,8 @@ fn every_other_event_in_every_status() {
         (Event::Impossible { duty: duty(), why: why() }, "changed -"),
         (Event::Ended { duty: duty(), why: why() }, "changed -"),
         (Event::Retried { duty: duty(), by: Actor::Publisher }, "rings open"),
+        (Event::Provisioned, "changed open"),
+        (Event::ProvisionRefused { why: why() }, "changed -"),
     ];
     for status in WORDS {
         for (event, expected) in &on_duty {
@@ -142,6 +149,72 @@ fn every_other_event_in_every_status() {
         let mut subscription = known_as(status);
         let applied = subscription.apply(Event::Confirmed(Actor::Buyer), NOW);
         assert_eq!(format!("{} {}", applied_word(&applied), duty_word(&subscription)), expected, "{status}");
+        let mut ordered = known_as(status);
+        let applied = ordered.apply(Event::ActivationOrdered, NOW);
+        assert_eq!(format!("{} {}", applied_word(&applied), duty_word(&ordered)), expected, "{status}, ordered");
+    }
+}
+
+/// The publisher's word on an activation: once it may be, nothing takes that back, and what Microsoft received is not
+/// held up.
+#[test]
+fn what_the_publisher_says_of_an_activation() {
+    let confirmed = || {
+        let mut subscription = known_as("PendingFulfillmentStart");
+        subscription.apply(Event::Confirmed(Actor::Buyer), NOW);
+        subscription
+    };
+    let refusal = || Event::ProvisionRefused { why: "No contact.".to_owned() };
+    assert!(confirmed().awaits_provisioning());
+    for (told, rings) in [(Event::Provisioned, false), (Event::ActivationOrdered, true)] {
+        let mut subscription = confirmed();
+        for _ in 0..5 {
+            subscription.apply(Event::Claimed(Kind::Activate.into()), NOW);
+        }
+        let later = NOW + Duration::HOUR;
+        assert_eq!(applied_word(&subscription.apply(told.clone(), later)) == "rings", rings, "{told:?}");
+        assert!(!subscription.awaits_provisioning(), "{told:?}");
+        let duty = subscription.duty(Kind::Activate).unwrap();
+        assert_eq!((duty.attempts, duty.since), (1, later), "{told:?}: back-off and patience begin anew");
+        assert_eq!(duty.is_due(later), rings, "{told:?}: the claimant goes on, or anybody begins");
+        let once = subscription.clone();
+        for event in [Event::Provisioned, Event::ActivationOrdered, refusal()] {
+            subscription.apply(event.clone(), later);
+            assert_eq!(subscription, once, "{event:?} after {told:?}");
+        }
+    }
+    let mut received = confirmed();
+    received.apply(accepted(), NOW);
+    assert!(!received.awaits_provisioning(), "Microsoft has received it");
+
+    let mut refused = confirmed();
+    refused.apply(refusal(), NOW);
+    assert_eq!((refused.stage(NOW), refused.refused.as_deref()), (Stage::Refused, Some("No contact.")));
+    let exit = refused.history.entries.last().unwrap();
+    assert_eq!((&exit.by, &exit.what), (&Actor::Publisher, &Happening::DutyImpossible));
+    assert_eq!(exit.why.as_deref(), Some("refused by the publisher: No contact."));
+    let told = refused.outbox.announcements.last().unwrap();
+    assert_eq!(
+        (&told.news, &told.by, told.why.as_deref()),
+        (&News::ActivationFailed, &Actor::Publisher, Some("No contact."))
+    );
+    for (event, awaits) in [(Event::Confirmed(Actor::Buyer), true), (Event::ActivationOrdered, false)] {
+        let mut again = refused.clone();
+        assert_eq!(applied_word(&again.apply(event.clone(), NOW + Duration::HOUR)), "rings", "{event:?}");
+        assert_eq!((again.refused.clone(), again.stage(NOW)), (None, Stage::Activating), "{event:?}");
+        assert_eq!(
+            (again.confirmed_at, again.awaits_provisioning()),
+            (Some(NOW + Duration::HOUR), awaits),
+            "{event:?}"
+        );
+    }
+    let mut long = confirmed();
+    long.apply(Event::ProvisionRefused { why: "ä".repeat(REASON_LENGTH * 2) }, NOW);
+    assert_eq!(long.refused.unwrap().chars().count(), REASON_LENGTH);
+    for (status, stage) in [("Subscribed", Stage::Active { newly: true }), ("Unsubscribed", Stage::Cancelled)] {
+        let mut overtaken = refused.clone();
+        overtaken.apply(read(status), NOW);
+        assert_eq!(overtaken.stage(NOW), stage);
     }
 }
 
@@ -266,6 +339,13 @@ fn an_accepted_activation_is_not_asked_for_again_soon() {
 fn calls_lease_first_bell_and_redelivery_fit_together() {
     let calls = Duration::try_from(CALL_TIMEOUT * 4).unwrap();
     assert!(calls < duty::LEASE, "an attempt makes four calls");
+    let asking = Duration::try_from(CALL_TIMEOUT + PROVISION_PATIENCE).unwrap();
+    assert!(asking < duty::LEASE, "looking and asking the publisher come before them, with a lease of their own");
+    let examining = Duration::try_from(CALL_TIMEOUT * 2).unwrap();
+    let deciding = Duration::try_from(CALL_TIMEOUT + DECISION_PATIENCE).unwrap();
+    assert!(examining < duty::LEASE && deciding < duty::LEASE, "two readings; then asking, and reading once more");
+    assert!(READ_BUDGET + DECISION_BUDGET + LAST_WORDS < ANSWER_BUDGET, "a look, a question, and the last save");
+    assert!(ASKING_TAKES > LAST_WORDS && ASKING_TAKES < LAST_WORDS + DECISION_BUDGET);
     assert!(duty::LEASE < duty::FIRST_BELL, "the first bell rings when a dead claimant's lease is over");
     let host: serde_json::Value = serde_json::from_str(include_str!("../../host.json")).unwrap();
     let redelivery = host["extensions"]["queues"]["visibilityTimeout"].as_str().unwrap();

@@ -28,9 +28,10 @@ pub(crate) fn claims(world: &World) -> Value {
 }
 
 /// Microsoft's answer from us: status and code.
-struct Answer {
-    status: u16,
-    code: String,
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) code: String,
 }
 
 async fn post(world: &World, body: &Value, token: &str) -> Answer {
@@ -41,12 +42,12 @@ async fn post(world: &World, body: &Value, token: &str) -> Answer {
     Answer { status, code: body["code"].as_str().unwrap_or_default().to_owned() }
 }
 
-async fn notify(world: &World, body: &Value) -> Answer {
+pub(crate) async fn notify(world: &World, body: &Value) -> Answer {
     let token = world.dev.simulator.sign(&claims(world), Signature::Good);
     post(world, body, &token).await
 }
 
-fn told(id: &SubscriptionId, operation: &str, action: &str) -> Value {
+pub(crate) fn told(id: &SubscriptionId, operation: &str, action: &str) -> Value {
     json!({
         "id": operation, "activityId": operation, "subscriptionId": id.as_str(), "action": action,
         "offerId": "contoso-offer", "planId": "lies", "quantity": 999, "status": "lies",
@@ -54,7 +55,7 @@ fn told(id: &SubscriptionId, operation: &str, action: &str) -> Value {
     })
 }
 
-async fn active(world: &World) -> Purchase {
+pub(crate) async fn active(world: &World) -> Purchase {
     world.dev.simulator.pause_webhooks(true);
     let purchase = world.silver().await;
     world.confirmed(&purchase).await;
@@ -62,7 +63,7 @@ async fn active(world: &World) -> Purchase {
     purchase
 }
 
-fn act(world: &World, purchase: &Purchase, deed: &Deed) -> String {
+pub(crate) fn act(world: &World, purchase: &Purchase, deed: &Deed) -> String {
     world.dev.simulator.act(purchase.id.as_str(), deed).unwrap()
 }
 

@@ -108,7 +108,8 @@ impl Put {
     }
 }
 
-/// Waits for what somebody else is about to save. `None` where that one is gone, and it has to be looked at anew.
+/// Waits for what somebody else is about to save, for as long as that one has time for it. `None` where that one is gone,
+/// and it has to be looked at anew.
 pub(super) async fn wait(
     app: &App,
     id: &SubscriptionId,
@@ -116,7 +117,8 @@ pub(super) async fn wait(
     deadline: Instant,
 ) -> Result<Option<Answer>, Fault> {
     let examine = DutyId { kind: Kind::Examine, operation: notice.operation.clone() };
-    while Instant::now() + LAST_WORDS < deadline {
+    let until = deadline.min(Instant::now() + DECISION_BUDGET + LAST_WORDS);
+    while Instant::now() < until {
         sleep(VERDICT_POLL).await;
         let Some(stored) = app.store.load(id).await? else { return Ok(None) };
         let subscription = stored.subscription;
