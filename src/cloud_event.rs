@@ -65,7 +65,7 @@ pub fn announcement(settings: &Settings, subscription: &Subscription, told: &Ann
         at: told.at,
         form: Form::Subscription,
         subject: Some((id, told.sequence)),
-        data: json!({ "change": change(told), "subscription": shown::facts(subscription) }),
+        data: json!({ "change": change(told), "subscription": shown::facts(subscription, told.at) }),
     }
     .message(settings)
 }

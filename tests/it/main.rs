@@ -10,6 +10,7 @@ mod caller;
 mod declarations;
 mod discharge;
 mod doctor;
+mod entitlement;
 mod entra;
 mod fulfillment;
 mod handoff;
