@@ -286,6 +286,21 @@ impl App {
         Err(contended(id))
     }
 
+    /// Saves a record once more where a look-up could not find it yet: an earlier release made it, or somebody else uses
+    /// it by now.
+    pub async fn index(&self, id: &SubscriptionId) -> Result<(), Fault> {
+        for _ in 0..SAVE_TRIES {
+            let Some(mut stored) = self.store.load(id).await? else { return Ok(()) };
+            let told = stored.subscription.history.total();
+            if stored.subscription.is_indexed()
+                || self.save(&mut stored.subscription, Some(&stored.etag), told, &[]).await?
+            {
+                return Ok(());
+            }
+        }
+        Err(contended(id))
+    }
+
     /// Saves a record with what the publisher's software is to hear of it, then writes its history to the log and rings for
     /// what has become due, in that order: `told` entries of its history are known. `false` where the race was lost.
     pub async fn save(
@@ -306,6 +321,11 @@ impl App {
         told: usize,
         rings: &[Queue],
     ) -> Result<Option<Etag>, Fault> {
+        // Before the record: one that nobody can find would stay so, a hint without a record counts for nothing.
+        if let Some(holder) = subscription.holder().filter(|_| !subscription.is_indexed()) {
+            self.store.index(&holder, &subscription.id).await?;
+            subscription.indexed_under = Some(holder.key());
+        }
         let listens = self.settings.connection.events.is_some();
         let news = subscription.owe_news(listens, self.clock.now());
         match self.store.save(subscription, expected).await {

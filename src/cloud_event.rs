@@ -72,7 +72,12 @@ struct Event<'a> {
 }
 
 /// What is told of a subscription, with the subscription as it is when this is sent.
-pub fn announcement(settings: &Settings, subscription: &Subscription, told: &Announcement) -> Message {
+pub fn announcement(
+    settings: &Settings,
+    subscription: &Subscription,
+    told: &Announcement,
+    now: OffsetDateTime,
+) -> Message {
     let id = subscription.id.as_str();
     Event {
         id: format!("evt_{id}_{}", told.sequence),
@@ -81,14 +86,14 @@ pub fn announcement(settings: &Settings, subscription: &Subscription, told: &Ann
         form: Form::Subscription,
         subject: Some(id),
         sequence: Some(told.sequence),
-        data: json!({ "change": change(told), "subscription": shown::facts(subscription) }),
+        data: json!({ "change": change(told), "subscription": shown::facts(subscription, now) }),
     }
     .message(settings)
 }
 
 /// The question whether a purchase is provisioned, which a buyer has confirmed. The same confirmation asks with the same
 /// id, however often.
-pub fn provision(settings: &Settings, subscription: &Subscription) -> Message {
+pub fn provision(settings: &Settings, subscription: &Subscription, now: OffsetDateTime) -> Message {
     let id = subscription.id.as_str();
     let confirmed_at = subscription.confirmed_at.unwrap_or(subscription.created_at);
     Event {
@@ -99,7 +104,7 @@ pub fn provision(settings: &Settings, subscription: &Subscription) -> Message {
         subject: Some(id),
         sequence: None,
         // Whom the publisher orders to activate, nobody is asked about.
-        data: json!({ "change": { "by": Actor::Buyer.as_str() }, "subscription": shown::facts(subscription) }),
+        data: json!({ "change": { "by": Actor::Buyer.as_str() }, "subscription": shown::facts(subscription, now) }),
     }
     .message(settings)
 }
@@ -126,7 +131,7 @@ pub fn decide(
         form: Form::Decide,
         subject: Some(subscription.id.as_str()),
         sequence: None,
-        data: json!({ "change": change, "subscription": shown::facts(subscription) }),
+        data: json!({ "change": change, "subscription": shown::facts(subscription, now) }),
     }
     .message(settings)
 }

@@ -3,6 +3,7 @@
 use time::{Duration, OffsetDateTime};
 
 use crate::duty::{DutyId, Kind, Queue, Verdict, Wanted};
+use crate::entitlement::Override;
 use crate::history::Actor;
 use crate::opaque::Opaque;
 use crate::snapshot::{OperationId, Snapshot, Terms};
@@ -132,6 +133,13 @@ pub enum Event {
         duty: DutyId,
         /// Why.
         why: String,
+    },
+    /// An operator decides for a time who may use it.
+    Overridden(Override),
+    /// That decision ends.
+    OverrideEnded {
+        /// Who says so.
+        by: Actor,
     },
     /// The publisher's software wants to hear again what it was told from this number on.
     Replayed {

@@ -158,7 +158,9 @@ impl Function {
             Self::Doctor | Self::Health | Self::Keys | Self::Progress => {
                 Trigger::Http { methods: &["GET"], for_people: false }
             }
-            Self::Subscriptions => Trigger::Http { methods: &["GET", "POST", "PATCH", "DELETE"], for_people: false },
+            Self::Subscriptions => {
+                Trigger::Http { methods: &["GET", "POST", "PUT", "PATCH", "DELETE"], for_people: false }
+            }
             Self::Webhook => Trigger::Http { methods: &["POST"], for_people: false },
             Self::Activate => Trigger::Queue(Queue::Activations),
             Self::Acknowledge => Trigger::Queue(Queue::Acknowledgements),

@@ -93,6 +93,10 @@ pub enum Happening {
     Ordered,
     /// A difference that no webhook had told of was repaired.
     Repaired,
+    /// An operator decided for a time who may use it.
+    Overridden,
+    /// That decision ended.
+    OverrideEnded,
     /// Microsoft said something that newer knowledge had already overtaken; it was not recorded.
     OlderKnowledge,
     /// A word of a newer version of this program.
@@ -123,7 +127,7 @@ impl Actor {
 
 impl Happening {
     /// Every kind that this version knows.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 21] = [
         Self::Discovered,
         Self::StatusChanged,
         Self::PlanChanged,
@@ -142,6 +146,8 @@ impl Happening {
         Self::Overtaken,
         Self::Ordered,
         Self::Repaired,
+        Self::Overridden,
+        Self::OverrideEnded,
         Self::OlderKnowledge,
     ];
 
@@ -172,6 +178,8 @@ impl Happening {
             Self::Overtaken => "overtaken",
             Self::Ordered => "ordered",
             Self::Repaired => "repaired",
+            Self::Overridden => "overridden",
+            Self::OverrideEnded => "override_ended",
             Self::OlderKnowledge => "older_knowledge",
             Self::Other(word) => word,
         }

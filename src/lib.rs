@@ -16,6 +16,7 @@ pub mod doctor;
 pub mod duty;
 pub mod ending_secrets;
 pub mod endpoint;
+pub mod entitlement;
 pub mod entra;
 pub mod error;
 pub mod event;

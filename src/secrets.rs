@@ -45,7 +45,7 @@ pub struct Secrets {
     pub cookie_keys: Rotating<Seal>,
     /// What signs events and questions for the publisher's software, where any are sent.
     pub events: Option<Rotating<EventsSecret>>,
-    /// What signs hand-offs, if it is set or buyers are handed over.
+    /// What signs hand-offs, where buyers are handed over.
     pub handoff: Option<Rotating<Signer>>,
     /// When the log said last of a secret that it expires soon, or has expired.
     said: Arc<Mutex<BTreeMap<(String, bool), OffsetDateTime>>>,
@@ -82,11 +82,10 @@ impl Secrets {
             .map(|source| place.newest_two(&EVENTS_SECRET, source, TRUSTED_FOR, events));
         let signer =
             |lists: Vec<HandoffKeys>| Signer::new(&lists.into_iter().flat_map(|list| list.0).collect::<Vec<_>>());
-        // One that the vault may hold and nobody uses is not looked for.
-        let handoff =
-            connection.handoff_keys.as_ref().filter(|source| **source != Source::Vault || connection.hands_over());
-        let handoff =
-            handoff.map(|source| place.newest_two(&HANDOFF_KEYS, source, TRUSTED_FOR + KEYS_CACHED_FOR, signer));
+        let handoff = connection
+            .handoff_keys
+            .as_ref()
+            .map(|source| place.newest_two(&HANDOFF_KEYS, source, TRUSTED_FOR + KEYS_CACHED_FOR, signer));
         Ok(Self {
             proof,
             cookie_keys: place.newest_two(&COOKIE_KEYS, &settings.cookie_keys, TRUSTED_FOR, seal)?,

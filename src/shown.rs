@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use crate::entitlement::Override;
 use crate::history::cut;
 use crate::snapshot::live_offer;
 use crate::subscription::{Party, Subscription};
@@ -16,9 +17,10 @@ const TEXT_LENGTH: usize = 500;
 /// The most words of a list that are shown. Three are known.
 const WORDS: usize = 20;
 
-/// What is known of a subscription, without what is owed and what happened.
-pub fn facts(subscription: &Subscription) -> Value {
+/// What is known of a subscription, without what is owed and what happened. Who may use it is told as of `at`.
+pub fn facts(subscription: &Subscription, at: OffsetDateTime) -> Value {
     let known = &subscription.known;
+    let entitlement = subscription.entitlement(at);
     let operations = known.allowed_operations.iter().take(WORDS);
     json!({
         "id": subscription.id.as_str(),
@@ -41,6 +43,22 @@ pub fn facts(subscription: &Subscription) -> Value {
         "createdAt": moment(subscription.created_at),
         "confirmedAt": subscription.confirmed_at.map(moment),
         "activatedAt": subscription.activated_at.map(moment),
+        "entitlement": {
+            "entitled": entitlement.entitled,
+            "until": entitlement.until.map(moment),
+            "override": subscription.overriding(at).map(overriding),
+        },
+    })
+}
+
+/// What an operator decided for a time.
+pub fn overriding(decided: &Override) -> Value {
+    json!({
+        "entitled": decided.entitled,
+        "until": moment(decided.until),
+        "reason": decided.reason,
+        "at": moment(decided.at),
+        "person": decided.person,
     })
 }
 

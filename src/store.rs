@@ -10,6 +10,7 @@ use std::fmt;
 use time::OffsetDateTime;
 
 use crate::error::{Code, Fault};
+use crate::person::Holder;
 use crate::subscription::{Subscription, SubscriptionId};
 
 use memory::Memory;
@@ -18,6 +19,10 @@ use shaken::Shaken;
 
 /// The largest page that [`Store::page`] and [`Store::due`] return: bounds the memory of one call.
 pub const PAGE_LIMIT: usize = 100;
+
+/// How many subscriptions of one holder are looked through at most: ten times what the largest customers have, cancelled
+/// ones included, and it bounds the time of a look-up.
+pub const HELD_LIMIT: usize = 1_000;
 
 /// The store of this process. A closed set: a new one is a new variant.
 #[derive(Clone, Debug)]
@@ -174,6 +179,26 @@ impl Store {
             Self::Memory(memory) => memory.keep(name, text),
             Self::Azure(tables) => tables.keep(name, text).await,
             Self::Shaken(shaken) => shaken.keep(name, text).await,
+        }
+    }
+
+    /// Writes down that this holder may have this subscription, so that [`Store::held_by`] finds it. It is a hint: the
+    /// record decides, and a hint without a record that agrees counts for nothing. Written again it changes nothing.
+    pub async fn index(&self, holder: &Holder, id: &SubscriptionId) -> Result<(), StoreError> {
+        match self {
+            Self::Memory(memory) => memory.index(holder, id),
+            Self::Azure(tables) => tables.index(holder, id).await,
+            Self::Shaken(shaken) => shaken.index(holder, id).await,
+        }
+    }
+
+    /// The subscriptions that a holder may have, in the order of their ids, at most [`HELD_LIMIT`]. What it costs does not
+    /// grow with what others have.
+    pub async fn held_by(&self, holder: &Holder) -> Result<Vec<SubscriptionId>, StoreError> {
+        match self {
+            Self::Memory(memory) => Ok(memory.held_by(holder)),
+            Self::Azure(tables) => tables.held_by(holder).await,
+            Self::Shaken(shaken) => shaken.held_by(holder).await,
         }
     }
 

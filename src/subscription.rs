@@ -4,14 +4,17 @@
 mod duties;
 mod news;
 mod notices;
+mod overrides;
 
 use time::{Duration, OffsetDateTime};
 
 use crate::duty::{ACCEPTED_PATIENCE, DUTIES, Duty, DutyId, Kind, Task, UnknownDuty, Wanted};
+use crate::entitlement::Override;
 pub use crate::event::{Answered, Applied, Decision, Event, Notice, Refusal, Ruling};
 use crate::history::{Actor, Entry, Happening, History, TEXT_LENGTH};
 use crate::opaque::Opaque;
 use crate::outbox::{Announcement, News, Outbox};
+use crate::person::Holder;
 pub use crate::snapshot::{OperationId, Party, Snapshot, Status, SubscriptionId, Term, Terms};
 
 /// When a buyer who waits for the activation is told that it takes longer than usual. The documents say "a few minutes".
@@ -80,6 +83,10 @@ pub struct Subscription {
     pub history: History,
     /// What the publisher's software is told of it.
     pub outbox: Outbox,
+    /// The operator's last decision about who may use it, which may have ended.
+    pub entitlement_override: Option<Override>,
+    /// Under whom a look-up finds the record: the key of its [`Holder`] when that was last written down.
+    pub indexed_under: Option<String>,
     /// When the record was made.
     pub created_at: OffsetDateTime,
     /// What a newer version wrote into the record, beside what it wrote into duties, answers and history.
@@ -104,6 +111,8 @@ impl Subscription {
             answered: Vec::new(),
             history: History::default(),
             outbox: Outbox::begin(now),
+            entitlement_override: None,
+            indexed_under: None,
             created_at: now,
             opaque: Opaque::default(),
         };
@@ -130,6 +139,16 @@ impl Subscription {
     pub fn owes_unknown(&self, id: &DutyId) -> bool {
         let id = id.to_string();
         self.unknown_duties.iter().any(|duty| duty.id() == id)
+    }
+
+    /// Who uses it, as a look-up names them; `None` where Microsoft does not say.
+    pub fn holder(&self) -> Option<Holder> {
+        self.known.beneficiary.as_ref().and_then(Holder::of)
+    }
+
+    /// Whether a look-up for whoever uses it finds the record.
+    pub fn is_indexed(&self) -> bool {
+        self.holder().is_none_or(|holder| self.indexed_under.as_deref() == Some(holder.key().as_str()))
     }
 
     /// Whether no further duty has room. News always has.
@@ -214,6 +233,8 @@ impl Subscription {
             Event::Delivered { through } => self.delivered(through, now),
             Event::GivenUp { duty, why } => self.give_up(&duty, &why, now),
             Event::Replayed { from, by } => self.replay(from, by, now),
+            Event::Overridden(decided) => self.decide(decided, now),
+            Event::OverrideEnded { by } => self.end_override(by, now),
         }
     }
 

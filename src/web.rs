@@ -77,6 +77,11 @@ impl Reply {
         Self::new(status, "application/json", body.to_string())
     }
 
+    /// The caller has the answer already. The headers that say so are the function's.
+    pub fn not_modified() -> Self {
+        Self { status: 304, headers: Vec::new(), body: String::new() }
+    }
+
     /// Leads the browser on with GET. `location` must be a URL or path of ours.
     pub fn see_other(location: impl Into<String>) -> Self {
         Self { status: 303, headers: vec![("location", location.into())], body: String::new() }

@@ -73,8 +73,8 @@ impl Delivery<'_> {
             return Some(Otherwise::Impossible { why: "no events endpoint is set any more".to_owned() });
         };
         for told in subscription.outbox.undelivered() {
-            let message = cloud_event::announcement(&app.settings, subscription, told);
             let now = app.clock.now();
+            let message = cloud_event::announcement(&app.settings, subscription, told, now);
             let sent = app.publisher.post(url, &message, &self.keys, now, EVENT_PATIENCE).await;
             let now = app.clock.now();
             let (failure, after) = match sent {

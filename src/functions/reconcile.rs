@@ -8,6 +8,7 @@
 mod pass;
 mod repair;
 mod report;
+mod tend;
 
 use futures_util::future::join_all;
 use time::{Duration, OffsetDateTime};
@@ -141,6 +142,9 @@ impl Run<'_> {
         for record in &ours {
             self.announce(record).await?;
         }
+        if !self.tend(&ours).await? {
+            return Ok(Next::Later);
+        }
         let stale = |record: &&&Subscription| {
             record.known.status != Status::Unsubscribed && self.pass.began - record.read_at >= READ_AGAIN_AFTER
         };
@@ -149,6 +153,26 @@ impl Run<'_> {
             return Ok(Next::Later);
         }
         Ok(page.next.map_or(Next::End, |next| Next::Place(Place::Records(Some(next)))))
+    }
+
+    /// Tends records, a few at a time. `false` where the time is over before all of them.
+    async fn tend(&self, records: &[&Subscription]) -> Result<bool, Fault> {
+        let now = self.app.clock.now();
+        let needy: Vec<_> = records.iter().filter(|record| tend::is_needed(record, now)).collect();
+        for (index, some) in needy.chunks(AT_ONCE).enumerate() {
+            if index > 0 && self.is_out_of_time() {
+                return Ok(false);
+            }
+            for tended in join_all(some.iter().map(|record| tend::tend(self.app, record, now))).await {
+                match tended {
+                    Err(fault) if repair::is_about_this_record(fault.code) => {
+                        tracing::warn!(%fault, "a record is left as it is until the next pass");
+                    }
+                    tended => tended?,
+                }
+            }
+        }
+        Ok(true)
     }
 
     /// Looks at subscriptions, a few at a time. `false` where the time is over before all of them.

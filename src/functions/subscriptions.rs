@@ -1,6 +1,7 @@
 //! `subscriptions`, for the publisher's systems: see every record, and order what the publisher can order. The host checks
 //! the function key before it calls. `docs/openapi.json` describes every route; a test keeps it equal to [`ROUTES`].
 
+mod entitlement;
 mod events;
 mod input;
 mod orders;
@@ -55,11 +56,16 @@ enum Call {
     ReplayAll,
     Replay,
     OnceMore,
+    Entitlements,
+    Entitlement,
+    Override,
+    EndOverride,
 }
 
 /// Every route.
-pub const ROUTES: [Route; 18] = [
+pub const ROUTES: [Route; 22] = [
     Route { method: "GET", template: "", call: Call::List },
+    Route { method: "GET", template: "entitlements", call: Call::Entitlements },
     Route { method: "GET", template: "events", call: Call::Events },
     Route { method: "GET", template: "{id}", call: Call::Show },
     Route { method: "PATCH", template: "{id}", call: Call::Change },
@@ -69,6 +75,9 @@ pub const ROUTES: [Route; 18] = [
     Route { method: "POST", template: "reconcile", call: Call::Reconcile },
     Route { method: "POST", template: "{id}/activate", call: Call::Activate },
     Route { method: "POST", template: "{id}/resync", call: Call::Resync },
+    Route { method: "GET", template: "{id}/entitlement", call: Call::Entitlement },
+    Route { method: "PUT", template: "{id}/entitlement", call: Call::Override },
+    Route { method: "DELETE", template: "{id}/entitlement", call: Call::EndOverride },
     Route { method: "POST", template: "{id}/duties/{duty}/retry", call: Call::Retry },
     Route { method: "POST", template: "{id}/duties/{duty}/end", call: Call::End },
     Route { method: "POST", template: "events/test", call: Call::TestEvent },
@@ -125,6 +134,7 @@ async fn perform_on_all(app: &App, request: &Request, call: Call) -> Result<Answ
             let reply = Reply::json(202, &json!({ "status": "reconciling" })).with("cache-control", "no-store");
             Ok(Answer { reply, then: vec![Then::Reconcile] })
         }
+        Call::Entitlements => entitlement::look_up(app, request).await.map(Answer::from),
         Call::Events => events::list(app, request).await.map(Answer::from),
         Call::TestEvent => events::test(app, request).await.map(Answer::from),
         Call::Resume => events::resume(app, request).await,
@@ -142,6 +152,9 @@ async fn perform_on_one(
     part: &str,
 ) -> Result<Answer, Stop> {
     match call {
+        Call::Entitlement => entitlement::show(app, id).await.map(Answer::from),
+        Call::Override => entitlement::decide(app, id, request).await.map(Answer::from),
+        Call::EndOverride => entitlement::end(app, id, request).await.map(Answer::from),
         Call::EventsOf => events::of(app, id).await.map(Answer::from),
         Call::Replay => events::replay(app, id, request).await,
         Call::OnceMore => events::once_more(app, id, part, request).await.map(Answer::from),
@@ -168,7 +181,7 @@ async fn perform_on_one(
             let (why, person) = (input::reason(request)?, input::person(request)?);
             orders::end(app, id, duty_id(app, id, part).await?, why, person).await.map(Answer::from)
         }
-        _ => Ok(answer(&shown::subscription(&app.subscription(id).await?)).into()),
+        _ => Ok(answer(&shown::subscription(&app.subscription(id).await?, app.clock.now())).into()),
     }
 }
 
@@ -232,7 +245,8 @@ async fn list(app: &App, filter: &Filter) -> Result<Reply, Stop> {
             break;
         }
     }
-    let subscriptions: Vec<Value> = found.iter().map(shown::subscription).collect();
+    let now = app.clock.now();
+    let subscriptions: Vec<Value> = found.iter().map(|record| shown::subscription(record, now)).collect();
     // Whether it would pass a filter cannot be told, so it always does; what is behind the page is on the next one.
     unreadable.retain(|record| next.as_ref().is_none_or(|next| record.id <= *next));
     let unreadable: Vec<Value> = unreadable.iter().map(shown::unreadable).collect();

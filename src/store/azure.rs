@@ -1,5 +1,5 @@
-//! Records in Azure Table storage: the table `subscriptions` with one entity for each, the table `system` for what is kept
-//! beside them.
+//! Records in Azure Table storage: the table `subscriptions` with one entity for each and one that says whose it may be, the
+//! table `system` for what is kept beside them.
 //!
 //! A save sets the columns that this program knows and leaves the others as they are, so that what a newer release has
 //! written survives a rollback. Such a merge cannot take a column away; a record that owes nothing therefore has the word
@@ -9,6 +9,7 @@ mod table;
 
 use std::collections::BTreeMap;
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use time::format_description::BorrowedFormatItem;
@@ -16,7 +17,8 @@ use time::macros::format_description;
 use uuid::Uuid;
 
 use super::record::{self, Row};
-use super::{Etag, Kept, PAGE_LIMIT, Page, StoreError, Stored};
+use super::{Etag, HELD_LIMIT, Kept, PAGE_LIMIT, Page, StoreError, Stored};
+use crate::person::Holder;
 use crate::storage::{Account, Refusal, SEARCH_PATIENCE};
 use crate::subscription::{Subscription, SubscriptionId};
 
@@ -43,6 +45,9 @@ const DUE: &[BorrowedFormatItem<'_>] =
 
 /// What a search answers of a record.
 const COLUMNS: &str = "PartitionKey,record,history,outbox,status,due";
+
+/// What a search answers of a hint. Its partition is the holder's key, its row the subscription's id, and that is all of it.
+const HINT: &str = "RowKey";
 
 /// A store in Azure Table storage. Clones share its connections.
 #[derive(Clone, Debug)]
@@ -78,6 +83,20 @@ struct Read {
     status: Option<String>,
     due: Option<String>,
     mark: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Hint<'a> {
+    #[serde(rename = "PartitionKey")]
+    holder: &'a str,
+    #[serde(rename = "RowKey")]
+    subscription: &'a str,
+}
+
+#[derive(Deserialize)]
+struct Hinted {
+    #[serde(rename = "RowKey")]
+    subscription: String,
 }
 
 #[derive(Serialize)]
@@ -157,7 +176,7 @@ impl Tables {
         let filter = format!("RowKey eq '{RECORD}' and due le '{}'", due_text(now));
         let mut page = Page::default();
         let mut longest: BTreeMap<(String, SubscriptionId), Subscription> = BTreeMap::new();
-        self.search(&filter, |mut read| {
+        self.search(&filter, COLUMNS, |mut read: Read| {
             let due = read.due.take().unwrap_or_default();
             if let Some(subscription) = read.onto(&mut page).filter(|subscription| subscription.is_due(now)) {
                 longest.insert((due, subscription.id.clone()), subscription);
@@ -175,7 +194,7 @@ impl Tables {
     pub(super) async fn page(&self, after: Option<&SubscriptionId>) -> Result<Page, StoreError> {
         let after = after.map(|id| format!(" and PartitionKey gt '{id}'")).unwrap_or_default();
         let mut found = Vec::new();
-        self.search(&format!("RowKey eq '{RECORD}'{after}"), |read| {
+        self.search(&format!("RowKey eq '{RECORD}'{after}"), COLUMNS, |read: Read| {
             found.push(read);
             found.len() <= PAGE_LIMIT
         })
@@ -203,12 +222,35 @@ impl Tables {
         Ok(())
     }
 
+    pub(super) async fn index(&self, holder: &Holder, id: &SubscriptionId) -> Result<(), StoreError> {
+        let holder = holder.key();
+        let key = Key { partition: &holder, row: id.as_str() };
+        self.subscriptions.merge(key, &Hint { holder: &holder, subscription: id.as_str() }, None).await?;
+        Ok(())
+    }
+
+    pub(super) async fn held_by(&self, holder: &Holder) -> Result<Vec<SubscriptionId>, StoreError> {
+        let mut found = Vec::new();
+        self.search(&format!("PartitionKey eq '{}'", holder.key()), HINT, |hinted: Hinted| {
+            found.extend(SubscriptionId::parse(&hinted.subscription));
+            found.len() < HELD_LIMIT
+        })
+        .await?;
+        found.truncate(HELD_LIMIT);
+        Ok(found)
+    }
+
     /// Hands on what is found until `take` has enough.
-    async fn search(&self, filter: &str, mut take: impl FnMut(Read) -> bool) -> Result<(), StoreError> {
+    async fn search<T: DeserializeOwned>(
+        &self,
+        filter: &str,
+        columns: &str,
+        mut take: impl FnMut(T) -> bool,
+    ) -> Result<(), StoreError> {
         let search = async {
             let mut from: Option<Continuation> = None;
             loop {
-                let Found { entities, next } = self.subscriptions.search(filter, COLUMNS, from.as_ref()).await?;
+                let Found { entities, next } = self.subscriptions.search(filter, columns, from.as_ref()).await?;
                 if !entities.into_iter().all(&mut take) || next.is_none() {
                     return Ok(());
                 }

@@ -1,13 +1,14 @@
 //! Records in this process, for `fulfillment dev` and tests: the same forms, versions and conflicts as real storage.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use time::OffsetDateTime;
 
 use super::record::{self, Row};
-use super::{Etag, Kept, PAGE_LIMIT, Page, StoreError, Stored};
+use super::{Etag, HELD_LIMIT, Kept, PAGE_LIMIT, Page, StoreError, Stored};
+use crate::person::Holder;
 use crate::subscription::{Subscription, SubscriptionId};
 
 /// The most records held: a developer's machine never needs more, and a runaway script ends in a clear error.
@@ -18,6 +19,7 @@ pub const RECORDS_LIMIT: usize = 200_000;
 pub struct Memory {
     rows: Arc<Mutex<BTreeMap<SubscriptionId, Versioned>>>,
     kept: Arc<Mutex<BTreeMap<Kept, String>>>,
+    held: Arc<Mutex<BTreeMap<Holder, BTreeSet<SubscriptionId>>>>,
 }
 
 #[derive(Clone, Debug)]
@@ -42,6 +44,11 @@ impl Memory {
     /// A row as it is stored.
     pub fn row(&self, id: &SubscriptionId) -> Option<Row> {
         self.rows().get(id).map(|stored| stored.row.clone())
+    }
+
+    /// Takes away all hints, as in a store that an earlier release has filled.
+    pub fn forget_holders(&self) {
+        self.held().clear();
     }
 
     pub(super) fn load(&self, id: &SubscriptionId) -> Result<Option<Stored>, StoreError> {
@@ -110,6 +117,23 @@ impl Memory {
         record::check_text(name.as_str(), text)?;
         self.kept.lock().unwrap_or_else(PoisonError::into_inner).insert(name, text.to_owned());
         Ok(())
+    }
+
+    pub(super) fn index(&self, holder: &Holder, id: &SubscriptionId) -> Result<(), StoreError> {
+        let mut held = self.held();
+        if held.values().map(BTreeSet::len).sum::<usize>() >= RECORDS_LIMIT {
+            return Err(StoreError::Unavailable(format!("the memory store is full: {RECORDS_LIMIT} hints")));
+        }
+        held.entry(holder.clone()).or_default().insert(id.clone());
+        Ok(())
+    }
+
+    pub(super) fn held_by(&self, holder: &Holder) -> Vec<SubscriptionId> {
+        self.held().get(holder).into_iter().flatten().take(HELD_LIMIT).cloned().collect()
+    }
+
+    fn held(&self) -> MutexGuard<'_, BTreeMap<Holder, BTreeSet<SubscriptionId>>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn rows(&self) -> MutexGuard<'_, BTreeMap<SubscriptionId, Versioned>> {

@@ -16,6 +16,7 @@ use time::OffsetDateTime;
 
 use self::duty::Owed;
 use super::StoreError;
+use crate::entitlement::Override;
 use crate::history::{Actor, Entry, Happening, History};
 use crate::subscription::{Party, Snapshot, Status, Subscription, SubscriptionId, Term};
 
@@ -126,6 +127,8 @@ fn read(
         answered: read_list("record.answered", answered, duty::read_answered)?,
         history: History { entries: read_list("history", history.into(), read_entry)?, dropped: form.history_dropped },
         outbox: outbox::read(outbox, form.created_at)?,
+        entitlement_override: form.entitlement.map(Override::from),
+        indexed_under: form.indexed_under,
         created_at: form.created_at,
         opaque,
     };
@@ -189,8 +192,25 @@ struct RecordForm {
     activated_at: Option<OffsetDateTime>,
     #[serde(default)]
     history_dropped: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    entitlement: Option<OverrideForm>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    indexed_under: Option<String>,
     #[serde(with = "time::serde::rfc3339")]
     created_at: OffsetDateTime,
+}
+
+/// An operator's decision about who may use it.
+#[derive(Serialize, Deserialize)]
+struct OverrideForm {
+    entitled: bool,
+    #[serde(with = "time::serde::rfc3339")]
+    until: OffsetDateTime,
+    reason: String,
+    #[serde(with = "time::serde::rfc3339")]
+    at: OffsetDateTime,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    person: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -264,6 +284,8 @@ impl From<&Subscription> for RecordForm {
             refused: subscription.refused.clone(),
             activated_at: subscription.activated_at,
             history_dropped: subscription.history.dropped,
+            entitlement: subscription.entitlement_override.as_ref().map(OverrideForm::from),
+            indexed_under: subscription.indexed_under.clone(),
             created_at: subscription.created_at,
         }
     }
@@ -319,6 +341,20 @@ impl From<Party> for PartyForm {
 impl From<PartyForm> for Party {
     fn from(form: PartyForm) -> Self {
         Self { email: form.email, object_id: form.object_id, tenant_id: form.tenant_id, puid: form.puid }
+    }
+}
+
+impl From<&Override> for OverrideForm {
+    fn from(decided: &Override) -> Self {
+        let Override { entitled, until, reason, at, person, .. } = decided.clone();
+        Self { entitled, until, reason, at, person }
+    }
+}
+
+impl From<OverrideForm> for Override {
+    fn from(form: OverrideForm) -> Self {
+        let OverrideForm { entitled, until, reason, at, person } = form;
+        Self { entitled, until, reason, at, person }
     }
 }
 

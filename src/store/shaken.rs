@@ -6,6 +6,7 @@ use time::OffsetDateTime;
 
 use super::{Etag, Kept, Page, Store, StoreError, Stored};
 use crate::mishap::{Mishap, Mishaps};
+use crate::person::Holder;
 use crate::subscription::{Subscription, SubscriptionId};
 
 /// Boxed, because what is underneath is a store again.
@@ -62,6 +63,21 @@ impl Shaken {
             let mishap = self.begin().await?;
             self.store.keep(name, text).await?;
             self.end(mishap).await
+        })
+    }
+
+    pub(super) fn index<'a>(&'a self, holder: &'a Holder, id: &'a SubscriptionId) -> Answer<'a, ()> {
+        Box::pin(async move {
+            let mishap = self.begin().await?;
+            self.store.index(holder, id).await?;
+            self.end(mishap).await
+        })
+    }
+
+    pub(super) fn held_by<'a>(&'a self, holder: &'a Holder) -> Answer<'a, Vec<SubscriptionId>> {
+        Box::pin(async move {
+            self.begin().await?;
+            self.store.held_by(holder).await
         })
     }
 

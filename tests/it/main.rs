@@ -11,6 +11,7 @@ mod decisions;
 mod declarations;
 mod discharge;
 mod doctor;
+mod entitlement;
 mod entra;
 mod events;
 mod fulfillment;

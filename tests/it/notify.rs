@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use time::Duration;
 
 use crate::receiver::{Received, Receiver, connected};
-use crate::world::{Purchase, World};
+use crate::world::{Purchase, START, World};
 
 /// Where the events of these stories go.
 const EVENTS: &str = "/events";
@@ -47,7 +47,8 @@ fn applied(received: &[Received]) -> BTreeMap<String, Value> {
 
 /// A receiver that applies by sequence knows what we know.
 fn assert_equal_to_us(records: &[Subscription], received: &[Received]) {
-    let ours: BTreeMap<_, _> = records.iter().map(|record| (record.id.to_string(), shown::facts(record))).collect();
+    let ours: BTreeMap<_, _> =
+        records.iter().map(|record| (record.id.to_string(), shown::facts(record, START))).collect();
     assert_eq!(applied(received), ours);
 }
 

@@ -3,6 +3,7 @@
 
 mod document;
 mod duties;
+mod entitlement;
 mod orders;
 pub(crate) mod publisher;
 mod refusals;

@@ -28,7 +28,7 @@ pub(super) async fn ask(app: &App, subscription: &Subscription) -> Option<Attemp
         // Its order rings by itself: nothing is gained by looking often.
         return Some(Attempt::in_vain(Otherwise::Wait { why, after: Some(BACKOFF_CEILING) }));
     };
-    let message = cloud_event::provision(&app.settings, subscription);
+    let message = cloud_event::provision(&app.settings, subscription, app.clock.now());
     let answer = match command::send(app, to, &message, PROVISION_PATIENCE).await {
         Ok(answer) => answer,
         Err(why) => return Some(Attempt::in_vain(Otherwise::Wait { why, after: None })),

@@ -144,7 +144,7 @@ fn apply(record: &mut Subscription, read: &Snapshot, hinted: bool, now: OffsetDa
 }
 
 /// Whether the store is well, and only this record is not.
-fn is_about_this_record(code: Code) -> bool {
+pub(super) fn is_about_this_record(code: Code) -> bool {
     matches!(code, Code::Internal | Code::Contended | Code::RecordNewer | Code::RecordUnreadable)
 }
 

@@ -66,7 +66,7 @@ pub(super) async fn once_more(
     let Some(told) = told else {
         return Err(Fault::new(Code::UnknownEvent, format!("the record of {id} keeps no event of this number")).into());
     };
-    let message = cloud_event::announcement(&app.settings, &subscription, told);
+    let message = cloud_event::announcement(&app.settings, &subscription, told, app.clock.now());
     let (arrived, said) = send(app, &message).await?;
     let is_next = subscription.outbox.undelivered().first().is_some_and(|next| next.sequence == told.sequence);
     if arrived && is_next {

@@ -2,11 +2,16 @@
 //! an order that is half understood would be another order.
 
 use serde_json::{Map, Value};
+use time::format_description::well_known::Rfc3339;
+use time::{OffsetDateTime, UtcOffset};
 use url::form_urlencoded::Serializer;
+use uuid::Uuid;
 
 use crate::duty::Wanted;
+use crate::entitlement::{OVERRIDE_LIMIT, Override};
 use crate::error::Code;
 use crate::history::PERSON_LENGTH;
+use crate::person::Holder;
 use crate::snapshot::live_offer;
 use crate::subscription::{Status, Subscription, SubscriptionId};
 use crate::web::Request;
@@ -79,11 +84,16 @@ pub(super) fn filter(request: &Request) -> Result<Filter, Objection> {
             Objection::new("status", format!("The parameter status is one of {}.", words.join(", ")))
         })
     });
-    let offer = request.query("offer").map(|offer| match live_offer(offer.trim()) {
-        "" => Err(Objection::new("offer", "The parameter offer is empty; it is an offer's id.")),
+    Ok(Filter { after: after.transpose()?, status: status.transpose()?, offer: offer(request, "offer")? })
+}
+
+/// An offer's id, without the suffix of a preview.
+fn offer(request: &Request, name: &'static str) -> Result<Option<String>, Objection> {
+    let offer = request.query(name).map(|offer| match live_offer(offer.trim()) {
+        "" => Err(Objection::new(name, format!("The parameter {name} is empty; it is an offer's id."))),
         offer => Ok(offer.to_owned()),
     });
-    Ok(Filter { after: after.transpose()?, status: status.transpose()?, offer: offer.transpose()? })
+    offer.transpose()
 }
 
 /// The person on whose behalf the caller acts. Personal data: for the history of the record, and for no log.
@@ -131,7 +141,10 @@ pub(super) fn wanted(request: &Request) -> Result<Wanted, Objection> {
 
 /// `{"reason": "..."}`.
 pub(super) fn reason(request: &Request) -> Result<String, Objection> {
-    let fields = object(request, &["reason"])?;
+    reason_of(&object(request, &["reason"])?)
+}
+
+fn reason_of(fields: &Map<String, Value>) -> Result<String, Objection> {
     let reason = fields.get("reason").and_then(Value::as_str).map(str::trim).unwrap_or_default();
     if !(1..=REASON_LENGTH).contains(&reason.chars().count()) || reason.chars().any(char::is_control) {
         let detail = format!("The field reason is a text of 1 to {REASON_LENGTH} characters on one line.");
@@ -150,6 +163,43 @@ pub(super) fn sequence(request: &Request) -> Result<Option<u64>, Objection> {
     let number = from.as_str().and_then(|text| text.parse().ok());
     let detail = "The field from is the sequence of an event, as text.";
     number.map(Some).ok_or_else(|| Objection::new("from", detail))
+}
+
+/// `{"entitled": true, "until": "2026-12-24T18:00:00Z", "reason": "..."}`.
+pub(super) fn decision(request: &Request, now: OffsetDateTime) -> Result<Override, Objection> {
+    let fields = object(request, &["entitled", "until", "reason"])?;
+    let Some(entitled) = fields.get("entitled").and_then(Value::as_bool) else {
+        return Err(Objection::new("entitled", "The field entitled is true or false."));
+    };
+    let until = fields.get("until").and_then(Value::as_str);
+    let until = until.and_then(|until| OffsetDateTime::parse(until, &Rfc3339).ok());
+    let until = until.filter(|until| now < *until && *until <= now + OVERRIDE_LIMIT).ok_or_else(|| {
+        let days = OVERRIDE_LIMIT.whole_days();
+        Objection::new("until", format!("The field until is a time (RFC 3339) ahead, at most {days} days."))
+    })?;
+    let until = until.to_offset(UtcOffset::UTC);
+    Ok(Override { entitled, until, reason: reason_of(&fields)?, at: now, person: person(request)? })
+}
+
+/// Whom a look-up is about: `tenantId`, for a personal account `objectId`; and `offerId`, without the suffix of a preview.
+pub(super) fn held(request: &Request) -> Result<(Holder, Option<String>), Objection> {
+    let guid = |name: &'static str| {
+        let given = request.query(name);
+        let guid = given.map(|given| Uuid::try_parse(given.trim()).map(|guid| guid.hyphenated().to_string()));
+        guid.transpose().map_err(|_| Objection::new(name, format!("The parameter {name} is not a GUID.")))
+    };
+    let (tenant, object) = (guid("tenantId")?, guid("objectId")?);
+    let holder = Holder::named(tenant.as_deref(), object.as_deref()).ok_or_else(|| {
+        let detail = if tenant.is_some() {
+            "All personal accounts share this tenantId; name the person by objectId as well."
+        } else if object.is_some() {
+            "Only a personal account is found by objectId alone; name the organisation by tenantId."
+        } else {
+            "The query names nobody: tenantId is an organisation, objectId a personal account."
+        };
+        Objection::new("tenantId", detail)
+    })?;
+    Ok((holder, offer(request, "offerId")?))
 }
 
 /// The body as a JSON object with no other fields than these.

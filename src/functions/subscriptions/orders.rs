@@ -28,7 +28,7 @@ pub(super) async fn order(
 ) -> Result<Answer, Stop> {
     let kind = if wanted == Wanted::Cancellation { Kind::Cancel } else { Kind::Change };
     let ordered = record(app, id, Event::Ordered(wanted), person.as_deref()).await?;
-    Ok(accepted(ordered, &kind.into()))
+    Ok(accepted(app, ordered, &kind.into()))
 }
 
 /// The end of the subscription.
@@ -46,7 +46,7 @@ pub(super) async fn activate(app: &App, id: &SubscriptionId, person: Option<Stri
     if ordered.subscription.duty(Kind::Activate).is_none() {
         return Err(arrival::refused(id, Refusal::AsOrdered).into());
     }
-    Ok(accepted(ordered, &Kind::Activate.into()))
+    Ok(accepted(app, ordered, &Kind::Activate.into()))
 }
 
 /// Another try of a duty that has failed, or waits.
@@ -57,7 +57,7 @@ pub(super) async fn retry(
     person: Option<String>,
 ) -> Result<Answer, Stop> {
     let event = Event::Retried { duty: duty.clone(), by: Actor::Publisher };
-    Ok(accepted(record(app, id, event, person.as_deref()).await?, &duty))
+    Ok(accepted(app, record(app, id, event, person.as_deref()).await?, &duty))
 }
 
 /// The end of a duty, whatever the other side shows.
@@ -70,14 +70,14 @@ pub(super) async fn end(
 ) -> Result<Reply, Stop> {
     let event = Event::Ended { duty, why };
     let ordered = record(app, id, event, person.as_deref()).await?;
-    Ok(answer(&shown::subscription(&ordered.subscription)))
+    Ok(answer(&shown::subscription(&ordered.subscription, app.clock.now())))
 }
 
 /// 202, with the place to look: the record holds the duty until it is done, and its history tells how it ended.
-fn accepted(ordered: Ordered, duty: &DutyId) -> Answer {
+fn accepted(app: &App, ordered: Ordered, duty: &DutyId) -> Answer {
     let Ordered { subscription, rings } = ordered;
     let id = &subscription.id;
-    let body = json!({ "subscription": shown::subscription(&subscription), "duty": duty.to_string() });
+    let body = json!({ "subscription": shown::subscription(&subscription, app.clock.now()), "duty": duty.to_string() });
     let reply =
         Reply::json(202, &body).with("location", format!("/api/subscriptions/{id}")).with("cache-control", "no-store");
     Answer::and_discharge(reply, id, &rings)

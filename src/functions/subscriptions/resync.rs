@@ -36,7 +36,7 @@ pub(super) async fn run(app: &App, id: &SubscriptionId, person: Option<String>) 
         subscription.history.name(told, person.as_deref());
         if app.save(&mut subscription, etag.as_ref(), told, &[]).await? {
             let created = etag.is_none();
-            let subscription = shown::subscription(&subscription);
+            let subscription = shown::subscription(&subscription, app.clock.now());
             let differences: Vec<String> = differences.iter().map(ToString::to_string).collect();
             let body = json!({ "subscription": subscription, "created": created, "differences": differences });
             return Ok(answer(&body));

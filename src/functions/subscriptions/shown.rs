@@ -1,6 +1,7 @@
 //! What the publisher's systems read beside the facts of a subscription: what is owed, what happened, plans, operations.
 
 use serde_json::{Value, json};
+use time::OffsetDateTime;
 
 use crate::cloud_event::SUBSCRIPTION;
 use crate::duty::{Duty, Kind, Sent, Task, UnknownDuty, Wanted};
@@ -12,8 +13,8 @@ use crate::shown::{facts, moment};
 use crate::store::Unreadable;
 use crate::subscription::{Answered, Decision, OperationId, Subscription};
 
-pub(super) fn subscription(subscription: &Subscription) -> Value {
-    let mut shown = facts(subscription);
+pub(super) fn subscription(subscription: &Subscription, now: OffsetDateTime) -> Value {
+    let mut shown = facts(subscription, now);
     shown["readAt"] = moment(subscription.read_at).into();
     shown["duties"] = subscription.duties.iter().map(duty).collect();
     shown["unknownDuties"] = subscription.unknown_duties.iter().map(unknown_duty).collect();

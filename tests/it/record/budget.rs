@@ -2,6 +2,7 @@
 //! out goes in a fixed order, and the record says so.
 
 use marketplace_fulfillment::duty::{DUTIES, Duty, DutyId, ERROR_LENGTH, Kind, PATIENCE, Sent, Task, Verdict, Wanted};
+use marketplace_fulfillment::entitlement::Override;
 use marketplace_fulfillment::history::{Actor, Entry, HISTORY_LENGTH, Happening, PERSON_LENGTH, TEXT_LENGTH};
 use marketplace_fulfillment::marketplace::wire::{ID_LENGTH, REST_LENGTH};
 use marketplace_fulfillment::opaque::Opaque;
@@ -45,6 +46,14 @@ fn worst() -> Subscription {
     known.term = Term { unit: Some(huge()), start: Some(NOW), end: Some(NOW) };
     known.allowed_operations = vec![huge(); 12];
     known.rest = Some("\\\"".repeat(REST_LENGTH / 2));
+    worst.entitlement_override = Some(Override {
+        entitled: false,
+        until: NOW,
+        reason: "😀".repeat(300),
+        at: NOW,
+        person: Some("😀".repeat(PERSON_LENGTH)),
+    });
+    worst.indexed_under = Some("t".repeat(47));
     (worst.confirmed_at, worst.activated_at) = (Some(NOW), Some(NOW));
     worst.refused = Some("😀".repeat(REASON_LENGTH));
     let sent = || Some(Sent { at: NOW, operation: Some(operation(0)), location: Some(huge()) });

@@ -10,7 +10,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 /// Path and type; `?` behind a path: it can be absent. Below `task` the path goes on with the kind.
-const FORM_1: [(&str, &str); 87] = [
+const FORM_1: [(&str, &str); 94] = [
     ("record", "object"),
     ("record.v", "number"),
     ("record.known", "object"),
@@ -43,6 +43,13 @@ const FORM_1: [(&str, &str); 87] = [
     ("record.refused?", "text"),
     ("record.activated_at?", "moment"),
     ("record.history_dropped?", "number"),
+    ("record.entitlement?", "object"),
+    ("record.entitlement.entitled", "flag"),
+    ("record.entitlement.until", "moment"),
+    ("record.entitlement.reason", "text"),
+    ("record.entitlement.at", "moment"),
+    ("record.entitlement.person?", "text"),
+    ("record.indexed_under?", "text"),
     ("record.created_at", "moment"),
     ("record.duties", "list"),
     ("record.duties[].task", "object"),

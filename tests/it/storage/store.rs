@@ -3,9 +3,10 @@
 use base64::Engine as _;
 use marketplace_fulfillment::duty::{Duty, Task};
 use marketplace_fulfillment::history::Actor;
+use marketplace_fulfillment::person::Holder;
 use marketplace_fulfillment::storage::RETRIES;
 use marketplace_fulfillment::store::record::COLUMN_BUDGET;
-use marketplace_fulfillment::store::{Etag, Kept, PAGE_LIMIT, Store, StoreError};
+use marketplace_fulfillment::store::{Etag, HELD_LIMIT, Kept, PAGE_LIMIT, Store, StoreError};
 use marketplace_fulfillment::subscription::{Event, Subscription, SubscriptionId};
 use serde_json::{Value, json};
 use time::{Duration, OffsetDateTime};
@@ -146,6 +147,40 @@ async fn what_is_due_comes_with_the_longest_overdue_first() {
     record.duties.clear();
     used.store.save(&record, Some(&stored.etag)).await.unwrap();
     assert!(!due(&used.store).await.contains(&"z".to_owned()), "nothing is owed any more");
+}
+
+/// Whose a record may be stands in the same table, in a partition of its own, and no other search sees it.
+#[tokio::test]
+async fn a_holders_subscriptions_are_found_without_looking_at_anybody_elses() {
+    let used = Used::new().await;
+    let proxy = Proxy::new(&used.account, Before::Tables).await;
+    let (store, _) = used.through(&proxy);
+    let organisation = |id: &str| Holder::Organisation(id.to_owned());
+    let holder = organisation("5f0bc2a1-8a52-4c0e-9d51-2a40f3b7c911");
+    assert_eq!(store.held_by(&holder).await.unwrap(), []);
+    for text in ["b", "a", "b"] {
+        store.index(&holder, &id(text)).await.unwrap();
+        store.index(&organisation("another"), &id(&format!("{text}-2"))).await.unwrap();
+        store.index(&Holder::Person("5f0bc2a1-8a52-4c0e-9d51-2a40f3b7c911".to_owned()), &id("c")).await.unwrap();
+    }
+    proxy.plan([]);
+    assert_eq!(store.held_by(&holder).await.unwrap(), [id("a"), id("b")]);
+    let seen = proxy.seen();
+    let asked = "PartitionKey%20eq%20%27tenant-5f0bc2a1-8a52-4c0e-9d51-2a40f3b7c911%27";
+    assert!(seen.len() == 1 && seen[0].contains(asked) && seen[0].contains("RowKey"), "{seen:?}");
+    assert!(store.page(None).await.unwrap().is_empty() && store.due(NOW).await.unwrap().is_empty());
+    assert!(store.load(&id("a")).await.unwrap().is_none(), "a hint is no record");
+    used.store.save(&owing("a", Duration::ZERO), None).await.unwrap();
+    assert_eq!(store.page(None).await.unwrap().subscriptions.len(), 1);
+    assert_eq!(due(&store).await, ["a"]);
+    for number in 0..=HELD_LIMIT / 5 {
+        store.index(&organisation("many"), &id(&format!("m-{number:04}"))).await.unwrap();
+    }
+    assert_eq!(
+        store.held_by(&organisation("many")).await.unwrap().len(),
+        HELD_LIMIT / 5 + 1,
+        "more than Azure answers at a time"
+    );
 }
 
 /// Azure may end its part of a search before it has found anything, and says where to go on.
