@@ -2,7 +2,9 @@
 //! memory, on loopback. Nothing here runs in Azure; only `main` and the tests know of it.
 
 pub mod azurite;
+mod connection;
 pub mod host;
+pub mod receiver;
 pub mod simulator;
 mod storage;
 
@@ -21,11 +23,14 @@ use crate::bell::Bell;
 use crate::clock::Clock;
 use crate::mishap::Mishaps;
 use crate::serve;
-use crate::settings::{Credential, Settings, Source};
+use crate::settings::{Credential, EventsSecret, Settings, Source};
 use crate::store::Store;
 use crate::store::shaken::Shaken;
 
+pub use connection::EVENTS_SECRET;
+use connection::{EVENTS_SECRET_KEY, EVENTS_URL, connection};
 use host::{Account, Event, Framing, Handler, Host, Patience};
+use receiver::Sender;
 use simulator::{Credentials, Simulator};
 use storage::Storage;
 
@@ -46,6 +51,8 @@ pub struct Options {
     pub traceparent: bool,
     /// The clock of everything.
     pub clock: Clock,
+    /// The publisher's own software, which answers below this address; `None` connects the simulator's receiver.
+    pub app: Option<Url>,
     /// Settings that replace those that fit the simulator, but for the storage account.
     pub environment: BTreeMap<String, String>,
     /// The storage account, as `AzureWebJobsStorage` names it; `None` keeps everything in memory.
@@ -123,7 +130,7 @@ pub async fn start(options: Options) -> Result<Dev, String> {
     // The second name of this machine makes sign-in really cross-site, and `@nextLink` really another host.
     let second_url = loopback("localhost", &simulator_listener);
 
-    let environment = settings(&options, &host_url, &simulator_url, &second_url);
+    let environment = settings(&options, &host_url, &simulator_url, &second_url)?;
     let settings = Settings::read(|key| environment.get(key).cloned()).map_err(|problems| problems.to_string())?;
     let simulator = Simulator::new(simulator::Options {
         clock: options.clock.clone(),
@@ -166,7 +173,7 @@ pub async fn start(options: Options) -> Result<Dev, String> {
     .await
     .map_err(|error| error.to_string())?;
     host.until(|events| events.iter().any(|event| matches!(event, Event::Ready | Event::Stopped { .. }))).await;
-    Ok(Dev {
+    let dev = Dev {
         host,
         host_url,
         simulator,
@@ -178,11 +185,25 @@ pub async fn start(options: Options) -> Result<Dev, String> {
         settings: environment,
         function_key,
         serving,
-    })
+    };
+    if let Some(line) = dev.connection_line() {
+        tracing::info!("{line}");
+    }
+    Ok(dev)
 }
 
-/// Tells the simulated Entra of the application's certificate, where it has one.
+/// Tells the simulated Entra of the application's certificate, where it has one, and the receiver of who sends to it.
 fn introduce(settings: &Settings, simulator: &Simulator) -> Result<(), String> {
+    let keys = match &settings.connection.events_secret {
+        Some(Source::Given(EventsSecret(keys))) => keys.clone(),
+        Some(Source::Vault) | None => Vec::new(),
+    };
+    let receives = |url: &&Url| !simulator.receiver().is_at(url);
+    simulator.receiver().know(Sender {
+        keys,
+        fulfillment: settings.public_url.as_str().trim_end_matches('/').to_owned(),
+        elsewhere: settings.connection.events.as_ref().filter(receives).cloned(),
+    });
     let Credential::Certificate(Source::Given(certificate)) = &settings.marketplace.credential else { return Ok(()) };
     let credentials = Credentials { certificates: vec![certificate.public_pem()], ..Credentials::default() };
     simulator.set_credentials(credentials).map_err(|refusal| format!("MARKETPLACE_CERTIFICATE: {refusal:?}"))
@@ -194,6 +215,14 @@ impl Dev {
         let base = |url: &Url| url.as_str().trim_end_matches('/').to_owned();
         let key = self.function_key.as_ref().map(|key| format!(" function key: {key}")).unwrap_or_default();
         format!("ready: {} simulator: {}{key}", base(&self.host_url), base(&self.simulator_url))
+    }
+
+    /// Where messages to the publisher's software go, and what signs them, for whoever sets that software up; nothing of it
+    /// where the secret is somebody's own.
+    pub fn connection_line(&self) -> Option<String> {
+        let ours = self.settings.get(EVENTS_SECRET_KEY).is_some_and(|secret| secret == EVENTS_SECRET);
+        let events = self.settings.get(EVENTS_URL).filter(|url| ours && !url.is_empty())?;
+        Some(format!("events go to {events}, signed with {EVENTS_SECRET}"))
     }
 
     /// Waits until something that must not end has ended, and says what.
@@ -234,7 +263,16 @@ async fn handle(new_app: impl Fn() -> Result<App, crate::error::Fault>, listener
 }
 
 /// The settings that fit the simulator, under those that the environment gives.
-fn settings(options: &Options, host_url: &Url, simulator_url: &Url, second_url: &Url) -> BTreeMap<String, String> {
+///
+/// # Errors
+///
+/// The address of the publisher's software is none.
+fn settings(
+    options: &Options,
+    host_url: &Url,
+    simulator_url: &Url,
+    second_url: &Url,
+) -> Result<BTreeMap<String, String>, String> {
     let api_hosts = [simulator_url, second_url].map(crate::settings::host_and_port).join(",");
     // Without a key of its own, a run's cookies end with it.
     let mut cookie_key = [0; 32];
@@ -257,11 +295,12 @@ fn settings(options: &Options, host_url: &Url, simulator_url: &Url, second_url: 
     ];
     let mut settings: BTreeMap<String, String> =
         fitting.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
+    settings.extend(connection(options, simulator_url)?);
     let given = options.environment.iter().filter(|(key, _)| !key.starts_with(STORAGE));
     settings.extend(given.map(|(key, value)| (key.clone(), value.clone())));
     // Never an account that merely happens to be in the environment: what `dev` writes is invented.
     settings.extend(options.storage.iter().map(|account| (STORAGE.to_owned(), account.clone())));
-    settings
+    Ok(settings)
 }
 
 fn app_root(given: Option<&Path>) -> Result<PathBuf, String> {

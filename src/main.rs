@@ -13,6 +13,7 @@ use marketplace_fulfillment::settings::{self, Settings};
 use marketplace_fulfillment::store::{self, Store};
 use marketplace_fulfillment::{dev, doctor, log, serve};
 use tokio::net::TcpListener;
+use url::Url;
 
 /// The publisher's side of Microsoft's SaaS fulfillment API, as an Azure Functions custom handler.
 #[derive(Parser)]
@@ -57,6 +58,10 @@ struct Dev {
     /// and its webhooks go to /simulator/relay, which signs them
     #[arg(long, value_name = "URL")]
     marketplace_url: Option<String>,
+    /// Your own software, in place of the simulator's receiver: events, questions and buyers go to /events, /provision,
+    /// /decisions and /handoff below this address
+    #[arg(long, value_name = "URL")]
+    app: Option<Url>,
     /// Where records and queues are kept: azurite is the Azurite that runs on this machine, or one that npx starts
     #[arg(long, value_enum, default_value_t = Storage::Memory)]
     storage: Storage,
@@ -87,7 +92,7 @@ async fn main() -> ExitCode {
         }
         Command::Doctor(options) => return run_doctor(&options, &environment).await,
         Command::Dev(options) => {
-            log::start(filter);
+            log::start(Some(filter.unwrap_or(log::DEV_FILTER)));
             run_dev(options, environment).await
         }
     };
@@ -163,6 +168,7 @@ async fn run_dev(options: Dev, mut environment: BTreeMap<String, String>) -> Res
         app_root: options.app_root,
         traceparent: true,
         clock: Clock::System,
+        app: options.app,
         environment,
         storage: azurite.then(|| dev::azurite::CONNECTION_STRING.to_owned()),
         program: None,

@@ -157,6 +157,9 @@ impl Publisher {
             Ok(answer) => span.end(Err(Failed { kind: &answer.status.to_string(), ..Failed::default() })),
             Err(unsent) => span.end(Err(Failed { kind: unsent.kind.as_str(), ..Failed::default() })),
         }
+        if tracing::enabled!(tracing::Level::DEBUG) {
+            tell(message, &outcome);
+        }
         outcome
     }
 
@@ -209,6 +212,18 @@ impl Publisher {
             Road::ThisMachine => this_machine.get_or_init(|| client(resolver(), |builder| builder.tls_certs_only([]))),
         }
     }
+}
+
+/// One line that says what was sent and what came of it.
+fn tell(message: &Message, outcome: &Result<Answer, Unsent>) {
+    let event: serde_json::Value = serde_json::from_str(&message.body).unwrap_or_default();
+    let [kind, subject, sequence] =
+        ["type", "subject", "sequence"].map(|name| event[name].as_str().unwrap_or_default());
+    let answer = match outcome {
+        Ok(answer) => answer.status.to_string(),
+        Err(unsent) => unsent.kind.as_str().to_owned(),
+    };
+    tracing::debug!(r#type = kind, subject, sequence, answer, "sent to the publisher's software");
 }
 
 /// A client of its own, because three things differ from the one for all other servers: it asks no proxy, which would

@@ -19,6 +19,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use url::Url;
 
+use super::receiver::Receiver;
 use crate::clock::Clock;
 
 mod api;
@@ -44,7 +45,7 @@ mod payload;
 mod people;
 mod refusal;
 mod signin;
-mod span;
+pub(super) mod span;
 mod subscription;
 mod trial;
 mod webhooks;
@@ -107,6 +108,7 @@ struct Inner {
     /// Called when there is something else to wait for than before.
     changed: Notify,
     http: reqwest::Client,
+    receiver: Receiver,
 }
 
 /// Everything that changes.
@@ -155,12 +157,19 @@ impl Simulator {
             pulse: Pulse::default(),
         };
         let (state, changed) = (Mutex::new(state), Notify::new());
-        Self(Arc::new(Inner { options, state, changed, http: courier::client() }))
+        let url = options.base_url.join("publisher/").expect("a relative path joins any base");
+        let receiver = Receiver::new(options.clock.clone(), url);
+        Self(Arc::new(Inner { options, state, changed, http: courier::client(), receiver }))
     }
 
     /// Answers whoever connects to `listener` and sends webhooks, for ever.
     pub async fn serve(self, listener: TcpListener) {
         tokio::join!(courier::run(&self), door::serve(self.clone(), listener));
+    }
+
+    /// The publisher's own software, where there is none yet, at `/publisher` of this server.
+    pub fn receiver(&self) -> &Receiver {
+        &self.0.receiver
     }
 
     /// The simulator's own time.
@@ -276,8 +285,10 @@ impl Simulator {
         Ok(())
     }
 
-    /// Forgets every subscription, token, fault and count, and sets the clock back. Keys and credentials stay.
+    /// Forgets every subscription, token, fault and count, and what the publisher was sent, and sets the clock back. Keys
+    /// and credentials stay.
     pub fn forget(&self) {
+        self.0.receiver.forget();
         self.with(|state, _| {
             state.market.forget();
             state.calls.clear();

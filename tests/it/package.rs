@@ -131,6 +131,7 @@ async fn start(dist: &Path) -> Dev {
         app_root: Some(dist.to_owned()),
         traceparent: true,
         clock: Clock::System,
+        app: None,
         environment: BTreeMap::new(),
         storage: Some(azurite::account().connection_string()),
         program: Some(Program { path: program, environment: BTreeMap::new() }),

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use marketplace_fulfillment::bell::memory::Queues;
 use marketplace_fulfillment::clock::Clock;
+use marketplace_fulfillment::dev::EVENTS_SECRET;
 use marketplace_fulfillment::dev::host::{self, Account, Event, Framing, Handler, Host, Patience};
 use marketplace_fulfillment::dev::simulator::{self, Call, Purchase, Simulator};
 use serde_json::Value;
@@ -81,19 +82,21 @@ async fn dev(arguments: &[&str]) -> Running {
     let arguments = [&["dev", "--port", "0", "--simulator-port", "0"], arguments].concat();
     let mut child = program(&arguments, &[]).spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut read = Vec::new();
     let ready = async {
         loop {
             let line = lines.next_line().await.unwrap().expect("the program gets ready");
             if let Some(ready) = line.strip_prefix("ready: ") {
                 return ready.to_owned();
             }
+            read.push(line);
         }
     };
     let ready = tokio::time::timeout(PATIENCE, ready).await.expect("the program gets ready in time");
     let mut words = ready.split(' ');
     let host = words.next().unwrap().to_owned();
     assert_eq!(words.next(), Some("simulator:"), "{ready}");
-    Running { child, lines, read: Vec::new(), host, simulator: words.next().unwrap().to_owned() }
+    Running { child, lines, read, host, simulator: words.next().unwrap().to_owned() }
 }
 
 #[tokio::test]
@@ -147,6 +150,34 @@ async fn a_purchase_by_curl_alone_and_a_log_without_personal_data() {
     }
     let call = lines.iter().find(|line| line["operation"] == "activate").expect("the call to Microsoft is logged");
     assert!(call["request_id"].is_string() && call["correlation_id"] == call["span"]["invocation_id"], "{call}");
+}
+
+/// Whoever connects their software sees what it is sent, and where it should be.
+#[tokio::test]
+async fn dev_tells_where_messages_go_and_what_becomes_of_each() {
+    for (arguments, events, answer) in [
+        (&[] as &[&str], "/publisher/events", "200"),
+        (&["--app", "http://127.0.0.1:1"], "http://127.0.0.1:1/events", "unreachable"),
+    ] {
+        let mut dev = dev(arguments).await;
+        let mut script = Command::new("bash");
+        script.arg(root().join("docs/purchase.sh")).args([&dev.host, &dev.simulator]).kill_on_drop(true);
+        let output = tokio::time::timeout(PATIENCE, script.output()).await.unwrap().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let sent = |line: &Value| line["message"] == "sent to the publisher's software";
+        let purchased = |line: &Value| sent(line) && line["type"] == "marketplace.subscription.purchased";
+        dev.until(|line| purchased(line)).await;
+
+        let (_, lines) = dev.log().await;
+        let told = lines.iter().find_map(|line| line["message"].as_str()?.strip_prefix("events go to ")).unwrap();
+        let (to, secret) = told.split_once(", signed with ").unwrap();
+        assert!(to.ends_with(events), "{told}");
+        assert_eq!(secret, EVENTS_SECRET);
+        let line = lines.iter().find(|line| purchased(line)).unwrap();
+        assert_eq!(line["answer"], answer, "{line}");
+        assert_eq!(line["subject"].as_str().map(str::len), Some(36), "{line}");
+        assert_eq!(line["sequence"].as_str().map(str::len), Some(13), "{line}");
+    }
 }
 
 /// What `dev` logs under a host that traces: every span is one line, in the host's trace, under the span that began it.

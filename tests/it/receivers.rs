@@ -1,6 +1,6 @@
 //! The receivers that a publisher copies (`docs/receivers/`), as processes, against messages of the tests' own making.
 
-mod fulfillment;
+pub(crate) mod fulfillment;
 mod process;
 
 use futures_util::future::join_all;
@@ -213,7 +213,7 @@ async fn refuses_commands(runtime: Runtime) {
 async fn takes_each_hand_off_once(runtime: Runtime) {
     let fulfillment = Fulfillment::open().await;
     let Some(receiver) = Receiver::start(runtime, &fulfillment.url, &[]).await else { return };
-    let mut claims = fulfillment.claims(&receiver, now());
+    let mut claims = fulfillment.claims(&receiver.handoff_url(), now());
     claims["person"]["name"] = json!("<script>alert(1)</script>");
     let token = fulfillment.token(&claims);
 
@@ -238,7 +238,7 @@ async fn takes_each_hand_off_once(runtime: Runtime) {
 async fn takes_no_hand_off_of_somebody_else(runtime: Runtime) {
     let fulfillment = Fulfillment::open().await;
     let Some(receiver) = Receiver::start(runtime, &fulfillment.url, &[]).await else { return };
-    let good = fulfillment.claims(&receiver, now());
+    let good = fulfillment.claims(&receiver.handoff_url(), now());
     let wrong = |claim: &str, value: Value| {
         let mut claims = good.clone();
         claims[claim] = value;
@@ -281,13 +281,13 @@ async fn takes_no_hand_off_of_somebody_else(runtime: Runtime) {
 async fn fetches_keys_seldom(runtime: Runtime) {
     let fulfillment = Fulfillment::open().await;
     let Some(receiver) = Receiver::start(runtime, &fulfillment.url, &[]).await else { return };
-    let token = || fulfillment.token(&fulfillment.claims(&receiver, now()));
+    let token = || fulfillment.token(&fulfillment.claims(&receiver.handoff_url(), now()));
     for _ in 0..3 {
         assert_eq!(receiver.hand_over(&token()).await.status(), 303);
     }
     assert_eq!(fulfillment.asked(), 1);
     for _ in 0..5 {
-        let unknown = Fulfillment::stranger().token(&fulfillment.claims(&receiver, now()));
+        let unknown = Fulfillment::stranger().token(&fulfillment.claims(&receiver.handoff_url(), now()));
         assert_eq!(receiver.hand_over(&unknown).await.status(), 403);
     }
     assert!(fulfillment.asked() <= 2, "asked {} times within a minute", fulfillment.asked());

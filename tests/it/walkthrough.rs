@@ -19,6 +19,7 @@ async fn dev() -> Dev {
         app_root: Some(Path::new(env!("CARGO_MANIFEST_DIR")).to_owned()),
         traceparent: false,
         clock: Clock::System,
+        app: None,
         environment: BTreeMap::new(),
         storage: None,
         program: None,

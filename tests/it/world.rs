@@ -30,6 +30,18 @@ pub(crate) const START: OffsetDateTime = datetime!(2026-11-20 09:00 UTC);
 /// The setting under which reconciliation mends what it finds.
 pub(crate) const REPAIR: &[(&str, &str)] = &[("RECONCILE", "repair")];
 
+/// The settings of a publisher who has connected nothing, as before it was possible: a story that connects something says so.
+const UNCONNECTED: [(&str, &str); 8] = [
+    ("PUBLISHER_EVENTS_URL", ""),
+    ("PUBLISHER_PROVISION_URL", ""),
+    ("PUBLISHER_SETUP_URL", ""),
+    ("PUBLISHER_DECISIONS_URL", ""),
+    ("PUBLISHER_HANDOFF_URL", ""),
+    ("PUBLISHER_EVENTS_SECRET", ""),
+    ("HANDOFF_KEYS", ""),
+    ("PUBLISHER_ALLOWED_HOSTS", ""),
+];
+
 /// How long a story waits, in real time, for work that is under way. Far above what a loaded machine needs.
 const PATIENCE: RealDuration = RealDuration::from_secs(30);
 
@@ -65,6 +77,8 @@ struct Setup<'a> {
     watch: Option<Wristwatch>,
     /// Whether the host traces.
     traceparent: bool,
+    /// Whether the publisher's software is connected as `dev` does it by itself.
+    connected: bool,
 }
 
 /// What the marketplace tells of a purchase.
@@ -119,10 +133,16 @@ impl World {
         Self::start(Setup { storage, watch, ..Setup::default() }).await
     }
 
+    /// A world as `dev` makes it: the simulator's receiver stands for the publisher's software.
+    pub(crate) async fn connected(settings: &[(&str, &str)]) -> Self {
+        Self::start(Setup { settings, storage: storage(), connected: true, ..Setup::default() }).await
+    }
+
     async fn start(setup: Setup<'_>) -> Self {
-        let Setup { settings, storage, watch, traceparent } = setup;
+        let Setup { settings, storage, watch, traceparent, connected } = setup;
         let clock = Clock::manual(START);
-        let settings = [("RECONCILE", "observe")].iter().chain(settings);
+        let unconnected: &[(&str, &str)] = if connected { &[] } else { &UNCONNECTED };
+        let settings = unconnected.iter().chain(&[("RECONCILE", "observe")]).chain(settings);
         let environment: BTreeMap<_, _> =
             settings.map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
         let options = dev::Options {
@@ -133,6 +153,7 @@ impl World {
             app_root: Some(Path::new(env!("CARGO_MANIFEST_DIR")).to_owned()),
             traceparent,
             clock: clock.clone(),
+            app: None,
             environment,
             storage,
             program: watch.as_ref().map(Wristwatch::program),

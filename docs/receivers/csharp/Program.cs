@@ -9,7 +9,7 @@ using System.Text.Json.Nodes;
 using Microsoft.IdentityModel.JsonWebTokens;
 using Microsoft.IdentityModel.Tokens;
 
-const int BodyLimit = 256 * 1024; // bytes; the largest event has some 40,000
+const int BodyLimit = 256 * 1024; // bytes; fulfillment sends 64 KiB at most
 const int SignatureTolerance = 5 * 60; // seconds; Standard Webhooks leaves it to the receiver, its libraries take this
 var clockTolerance = TimeSpan.FromSeconds(30); // by which two clocks may differ
 
@@ -217,10 +217,10 @@ sealed record Entry(string Sequence, string Type, JsonNode Subscription);
 
 sealed record Handoff(string Purpose, JsonNode? Subscription, JsonNode? Person);
 
-// The keys of hand-offs: kept for ten minutes; an unknown key id has them fetched again, at most once a minute.
+// The keys of hand-offs: kept for five minutes; an unknown key id has them fetched again, at most once a minute.
 sealed class Keys(string url)
 {
-    static readonly TimeSpan Fresh = TimeSpan.FromMinutes(10), Pause = TimeSpan.FromMinutes(1);
+    static readonly TimeSpan Fresh = TimeSpan.FromMinutes(5), Pause = TimeSpan.FromMinutes(1);
     readonly HttpClient http = new() { Timeout = TimeSpan.FromSeconds(5) };
     readonly SemaphoreSlim turn = new(1);
     JsonWebKeySet set = new();

@@ -17,7 +17,7 @@ if (secrets.length === 0) {
 }
 const webhooks = secrets.map((secret) => new Webhook(secret.trim()));
 
-const BODY_LIMIT = 256 * 1024; // bytes; the largest event has some 40,000
+const BODY_LIMIT = 256 * 1024; // bytes; fulfillment sends 64 KiB at most
 const REMEMBERED = 10_000; // ids; an event is tried for two days
 const CLOCK_TOLERANCE = 30; // seconds by which two clocks may differ
 
@@ -70,9 +70,9 @@ function decide({ data: { change } }) {
 
 // Hand-off: a buyer's browser brings a token that says who they are and which subscription they come from.
 
-// Cached; an unknown key id has them fetched again, at most once a minute.
-const keysUrl = new URL(`${fulfillment}/api/keys`);
-const keys = createRemoteJWKSet(keysUrl, { cooldownDuration: 60_000, timeoutDuration: 5000 }); // milliseconds
+// Kept for five minutes; an unknown key id has them fetched again, at most once a minute. All in milliseconds.
+const patience = { cacheMaxAge: 300_000, cooldownDuration: 60_000, timeoutDuration: 5000 };
+const keys = createRemoteJWKSet(new URL(`${fulfillment}/api/keys`), patience);
 
 async function handOff(form) {
   const { payload } = await jwtVerify(form.get('handoff') ?? '', keys, {

@@ -28,7 +28,7 @@ WEBHOOKS = [Webhook(secret.strip()) for secret in SECRETS]
 PROVISION = os.environ.get("PROVISION", "now")
 DECIDE = os.environ.get("DECIDE", "accept")
 
-BODY_LIMIT = 256 * 1024  # bytes; the largest event has some 40,000
+BODY_LIMIT = 256 * 1024  # bytes; fulfillment sends 64 KiB at most
 PATIENCE = 10  # seconds, for a client that stops in the middle
 CLOCK_TOLERANCE = 30  # seconds by which two clocks may differ
 
@@ -100,8 +100,8 @@ def decide(command):
 
 # Hand-off: a buyer's browser brings a token that says who they are and which subscription they come from.
 
-# Cached; an unknown key id has them fetched again, at most once a minute.
-KEYS = jwt.PyJWKClient(f"{FULFILLMENT}/api/keys", lifespan=600, timeout=5, cooldown_duration=60)
+# Kept for five minutes; an unknown key id has them fetched again, at most once a minute.
+KEYS = jwt.PyJWKClient(f"{FULFILLMENT}/api/keys", lifespan=300, timeout=5, cooldown_duration=60)
 
 
 def hand_off(token):

@@ -19,14 +19,14 @@ use warp::http::{HeaderMap, HeaderValue, Method, Response};
 use warp::path::FullPath;
 use warp::{Buf, Filter as _};
 
-/// Bytes; the largest event has some 40,000.
+/// Bytes; fulfillment sends 64 KiB at most.
 const BODY_LIMIT: usize = 256 * 1024;
 /// For a client that stops in the middle.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Seconds by which two clocks may differ.
 const CLOCK_TOLERANCE: u64 = 30;
 /// How long the keys of hand-offs are kept.
-const KEYS_FRESH: Duration = Duration::from_mins(10);
+const KEYS_FRESH: Duration = Duration::from_mins(5);
 /// An unknown key id has them fetched again, but no sooner than after this.
 const KEYS_PAUSE: Duration = Duration::from_mins(1);
 

@@ -14,6 +14,7 @@ use super::call::{Call, HEARD_MAX, Heard};
 use super::faults::{Answer, Effect, Rule};
 use super::refusal::Refusal;
 use super::{Simulator, api, control, courier, entra, page};
+use crate::dev::receiver::LATEST;
 use crate::web::{Reply, Request};
 
 /// The longest body read, in bytes. The longest that anybody sends is a list of fault rules.
@@ -105,6 +106,7 @@ enum Face {
     Control,
     Relay,
     Page,
+    Publisher,
     Nobody,
 }
 
@@ -118,14 +120,17 @@ fn face(request: &Request) -> Face {
         }
         ("POST", ["simulator", "relay"]) => Face::Relay,
         (_, ["simulator", ..]) => Face::Control,
+        (_, ["publisher", ..]) => Face::Publisher,
         _ => Face::Nobody,
     }
 }
 
 async fn answer(simulator: &Simulator, request: Request) -> Reply {
     let face = face(&request);
-    if matches!(face, Face::Relay) {
-        return courier::relay(simulator, &request).await;
+    match face {
+        Face::Relay => return courier::relay(simulator, &request).await,
+        Face::Publisher => return publisher(simulator, &request).await,
+        _ => {}
     }
     match strike(simulator, &face, &request) {
         None => plain(simulator, &face, &request),
@@ -143,7 +148,7 @@ fn strike(simulator: &Simulator, face: &Face, request: &Request) -> Option<Rule>
     let (call, subscription) = match face {
         Face::Api(route) => (route.call, route.subscription.as_str()),
         Face::Entra(call, _) => (*call, ""),
-        Face::Control | Face::Relay | Face::Page | Face::Nobody => return None,
+        Face::Control | Face::Relay | Face::Page | Face::Publisher | Face::Nobody => return None,
     };
     simulator.with(|state, _| {
         *state.calls.entry(call).or_default() += 1;
@@ -170,15 +175,29 @@ fn plain(simulator: &Simulator, face: &Face, request: &Request) -> Reply {
             control::answer(simulator, request, &path)
         }
         Face::Page => page::answer(options),
-        Face::Relay | Face::Nobody => control::unknown(&request.method, &request.path).as_control(),
+        Face::Relay | Face::Publisher | Face::Nobody => control::unknown(&request.method, &request.path).as_control(),
     }
+}
+
+/// The publisher's software answers, or does not until nobody waits any longer.
+async fn publisher(simulator: &Simulator, request: &Request) -> Reply {
+    let path: Vec<&str> = request.path.split('/').filter(|segment| !segment.is_empty()).skip(1).collect();
+    if let Some(reply) = simulator.receiver().answer(request, &path).await {
+        return reply;
+    }
+    tokio::time::sleep(LATEST).await;
+    drop_connection()
+}
+
+/// Unwinding ends the connection's task, and with it the connection; nothing is printed.
+fn drop_connection() -> ! {
+    std::panic::resume_unwind(Box::new("the connection is dropped on purpose"))
 }
 
 async fn spoilt(rule: &Rule) -> Reply {
     let status = match rule.answer {
         Answer::Status(status) => status,
-        // Unwinding ends the connection's task, and with it the connection; nothing is printed.
-        Answer::Drop => std::panic::resume_unwind(Box::new("the connection is dropped by a fault rule")),
+        Answer::Drop => drop_connection(),
         Answer::Hang => {
             tokio::time::sleep(HANG).await;
             504

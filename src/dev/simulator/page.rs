@@ -25,6 +25,7 @@ use crate::web::Reply;
   <p>Offer <code id="offer">{{ offer }}</code>. Nothing here costs anything; all is forgotten when the program ends.</p>
   <p class="faint">MARKETPLACE_API_URL <code>{{ api }}</code>, ENTRA_AUTHORITY_URL <code>{{ authority }}</code>,
     webhooks to <code>{{ webhook }}</code></p>
+  <p><a id="publisher" href="/publisher">Your software: what it is sent, and how it answers</a></p>
 </header>
 <main>
 <section aria-labelledby="buy-title">

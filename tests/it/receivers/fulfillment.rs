@@ -14,16 +14,14 @@ use tokio::net::TcpListener;
 use uuid::Uuid;
 use warp::Filter as _;
 
-use super::process::Receiver;
-
-pub(super) struct Fulfillment {
-    pub(super) url: String,
+pub(crate) struct Fulfillment {
+    pub(crate) url: String,
     key: Key,
     asked: Arc<AtomicUsize>,
 }
 
 /// A key under an id.
-pub(super) struct Key {
+pub(crate) struct Key {
     id: String,
     private: Vec<u8>,
     public: Vec<u8>,
@@ -42,14 +40,14 @@ impl Key {
         json!({ "kty": "EC", "crv": "P-256", "use": "sig", "alg": "ES256", "kid": self.id, "x": x, "y": y })
     }
 
-    pub(super) fn token(&self, claims: &Value) -> String {
+    pub(crate) fn token(&self, claims: &Value) -> String {
         let header = Header { kid: Some(self.id.clone()), ..Header::new(Algorithm::ES256) };
         jsonwebtoken::encode(&header, claims, &EncodingKey::from_ec_der(&self.private)).unwrap()
     }
 }
 
 impl Fulfillment {
-    pub(super) async fn open() -> Self {
+    pub(crate) async fn open() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let (key, asked) = (Key::new("listed".to_owned()), Arc::<AtomicUsize>::default());
@@ -64,15 +62,15 @@ impl Fulfillment {
     }
 
     /// How often the keys were fetched.
-    pub(super) fn asked(&self) -> usize {
+    pub(crate) fn asked(&self) -> usize {
         self.asked.load(Ordering::SeqCst)
     }
 
-    /// What a good token says.
-    pub(super) fn claims(&self, receiver: &Receiver, now: OffsetDateTime) -> Value {
+    /// What a good token says to this address.
+    pub(crate) fn claims(&self, audience: &str, now: OffsetDateTime) -> Value {
         json!({
             "iss": self.url,
-            "aud": format!("{}/handoff", receiver.url),
+            "aud": audience,
             "iat": now.unix_timestamp(),
             "nbf": now.unix_timestamp(),
             "exp": (now + Duration::minutes(2)).unix_timestamp(),
@@ -87,27 +85,27 @@ impl Fulfillment {
         })
     }
 
-    pub(super) fn token(&self, claims: &Value) -> String {
+    pub(crate) fn token(&self, claims: &Value) -> String {
         self.key.token(claims)
     }
 
     /// A key under an id that nobody lists.
-    pub(super) fn stranger() -> Key {
+    pub(crate) fn stranger() -> Key {
         Key::new(Uuid::new_v4().to_string())
     }
 
     /// Another key under the listed id.
-    pub(super) fn impostor(&self) -> Key {
+    pub(crate) fn impostor(&self) -> Key {
         Key::new(self.key.id.clone())
     }
 
     /// Signed by HMAC with the public key, for a receiver that lets the token choose the algorithm.
-    pub(super) fn confused(&self, claims: &Value) -> String {
+    pub(crate) fn confused(&self, claims: &Value) -> String {
         let header = Header { kid: Some(self.key.id.clone()), ..Header::new(Algorithm::HS256) };
         jsonwebtoken::encode(&header, claims, &EncodingKey::from_secret(&self.key.public)).unwrap()
     }
 
-    pub(super) fn unsigned(claims: &Value) -> String {
+    pub(crate) fn unsigned(claims: &Value) -> String {
         let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
         format!("{}.{}.", part(&json!({ "alg": "none", "typ": "JWT", "kid": "listed" })), part(claims))
     }

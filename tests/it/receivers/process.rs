@@ -167,7 +167,12 @@ impl Receiver {
 
     /// Posts as the buyer's browser does.
     pub(crate) async fn hand_over(&self, token: &str) -> Response {
-        self.http.post(format!("{}/handoff", self.url)).form(&[("handoff", token)]).send().await.unwrap()
+        self.http.post(self.handoff_url()).form(&[("handoff", token)]).send().await.unwrap()
+    }
+
+    /// Where buyers are handed over to it.
+    pub(crate) fn handoff_url(&self) -> String {
+        format!("{}/handoff", self.url)
     }
 
     /// What it knows.
