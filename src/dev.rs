@@ -132,15 +132,7 @@ pub async fn start(options: Options) -> Result<Dev, String> {
 
     let environment = settings(&options, &host_url, &simulator_url, &second_url)?;
     let settings = Settings::read(|key| environment.get(key).cloned()).map_err(|problems| problems.to_string())?;
-    let simulator = Simulator::new(simulator::Options {
-        clock: options.clock.clone(),
-        seed: options.seed,
-        base_url: simulator_url.clone(),
-        second_base_url: second_url,
-        landing_url: join(&settings.public_url, "api/landing"),
-        webhook_url: join(&host_url, "api/webhook"),
-    });
-    introduce(&settings, &simulator)?;
+    let simulator = simulator(&options, &settings, &host_url, &simulator_url, &second_url)?;
     #[expect(clippy::disallowed_methods, reason = "the simulator runs beside the handler")]
     let serving = tokio::spawn(simulator.clone().serve(simulator_listener));
 
@@ -190,6 +182,26 @@ pub async fn start(options: Options) -> Result<Dev, String> {
         tracing::info!("{line}");
     }
     Ok(dev)
+}
+
+/// The marketplace, which knows who is connected to it.
+fn simulator(
+    options: &Options,
+    settings: &Settings,
+    host_url: &Url,
+    base_url: &Url,
+    second_base_url: &Url,
+) -> Result<Simulator, String> {
+    let simulator = Simulator::new(simulator::Options {
+        clock: options.clock.clone(),
+        seed: options.seed,
+        base_url: base_url.clone(),
+        second_base_url: second_base_url.clone(),
+        landing_url: join(&settings.public_url, "api/landing"),
+        webhook_url: join(host_url, "api/webhook"),
+    });
+    introduce(settings, &simulator)?;
+    Ok(simulator)
 }
 
 /// Tells the simulated Entra of the application's certificate, where it has one, and the receiver of who sends to it.
@@ -247,7 +259,9 @@ fn in_process(settings: Settings, app: &App) -> Handler {
     let app = app.clone();
     let new_app = move || {
         let (clock, store, bell) = (app.clock.clone(), app.store.clone(), app.bell.clone());
-        Ok(App { afterwards: app.afterwards.clone(), ..App::new(settings.clone(), clock, store, bell)? })
+        let new = App::new(settings.clone(), clock, store, bell)?;
+        let publisher = new.publisher.clone().witnessed(connection::witness());
+        Ok(App { afterwards: app.afterwards.clone(), publisher, ..new })
     };
     Handler::InProcess(Arc::new(move |listener| Box::pin(handle(new_app.clone(), listener))))
 }

@@ -9,9 +9,6 @@ use tracing_subscriber::fmt::writer::BoxMakeWriter;
 /// What is logged unless `RUST_LOG` says otherwise: our own events, and trouble in libraries.
 const DEFAULT_FILTER: &str = "warn,marketplace_fulfillment=info";
 
-/// What `dev` logs unless `RUST_LOG` says otherwise: each message to the publisher's software beside that.
-pub const DEV_FILTER: &str = "warn,marketplace_fulfillment=info,marketplace_fulfillment::publisher=debug";
-
 /// Starts the log of this process. `filter` is the value of `RUST_LOG`; one that cannot be read is left aside.
 pub fn start(filter: Option<&str>) {
     let filter = filter.and_then(|filter| EnvFilter::try_new(filter).ok());

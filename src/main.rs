@@ -92,7 +92,7 @@ async fn main() -> ExitCode {
         }
         Command::Doctor(options) => return run_doctor(&options, &environment).await,
         Command::Dev(options) => {
-            log::start(Some(filter.unwrap_or(log::DEV_FILTER)));
+            log::start(filter);
             run_dev(options, environment).await
         }
     };

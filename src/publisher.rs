@@ -8,6 +8,7 @@ pub mod guard;
 mod lookup;
 pub mod signature;
 
+use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -54,6 +55,20 @@ pub const MEDIA_TYPE: &str = "application/cloudevents+json; charset=utf-8";
 #[derive(Clone, Debug)]
 pub struct Publisher {
     inner: Arc<Inner>,
+    witness: Option<Witness>,
+}
+
+/// Somebody who sees each message and what became of it: `dev` shows it to whoever connects their software.
+#[derive(Clone)]
+pub struct Witness(pub Arc<See>);
+
+/// What a [`Witness`] does.
+pub type See = dyn Fn(&Message, &Result<Answer, Unsent>) + Send + Sync;
+
+impl fmt::Debug for Witness {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Witness")
+    }
 }
 
 #[derive(Debug)]
@@ -131,7 +146,13 @@ impl Publisher {
         let unusable = |why| Fault::new(Code::Internal, format!("PUBLISHER_ALLOWED_HOSTS: {why}"));
         let guard = Arc::new(Guard::new(allowed_hosts).map_err(unusable)?);
         let inner = Inner { guard, lookup, secured: OnceLock::new(), this_machine: OnceLock::new() };
-        Ok(Self { inner: Arc::new(inner) })
+        Ok(Self { inner: Arc::new(inner), witness: None })
+    }
+
+    /// The same client, with a witness.
+    #[must_use]
+    pub fn witnessed(self, witness: Witness) -> Self {
+        Self { witness: Some(witness), ..self }
     }
 
     /// Signs a message and posts it once, with everything within `patience`: look-up, connection, answer.
@@ -157,8 +178,8 @@ impl Publisher {
             Ok(answer) => span.end(Err(Failed { kind: &answer.status.to_string(), ..Failed::default() })),
             Err(unsent) => span.end(Err(Failed { kind: unsent.kind.as_str(), ..Failed::default() })),
         }
-        if tracing::enabled!(tracing::Level::DEBUG) {
-            tell(message, &outcome);
+        if let Some(Witness(see)) = &self.witness {
+            see(message, &outcome);
         }
         outcome
     }
@@ -212,18 +233,6 @@ impl Publisher {
             Road::ThisMachine => this_machine.get_or_init(|| client(resolver(), |builder| builder.tls_certs_only([]))),
         }
     }
-}
-
-/// One line that says what was sent and what came of it.
-fn tell(message: &Message, outcome: &Result<Answer, Unsent>) {
-    let event: serde_json::Value = serde_json::from_str(&message.body).unwrap_or_default();
-    let [kind, subject, sequence] =
-        ["type", "subject", "sequence"].map(|name| event[name].as_str().unwrap_or_default());
-    let answer = match outcome {
-        Ok(answer) => answer.status.to_string(),
-        Err(unsent) => unsent.kind.as_str().to_owned(),
-    };
-    tracing::debug!(r#type = kind, subject, sequence, answer, "sent to the publisher's software");
 }
 
 /// A client of its own, because three things differ from the one for all other servers: it asks no proxy, which would

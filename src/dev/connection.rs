@@ -2,13 +2,16 @@
 //! simulator's server.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use serde_json::Value;
 use url::Url;
 
 use super::{Options, join};
+use crate::publisher::Witness;
 
 /// What signs messages to the publisher's software, unless the environment says otherwise. It opens nothing but what runs on
 /// this machine.
@@ -64,6 +67,20 @@ fn below(app: &Url) -> Result<Url, String> {
 
 fn allowed(base: &Url) -> String {
     base.host_str().map_or_else(|| THIS_MACHINE.to_owned(), |host| format!("{THIS_MACHINE},{host}"))
+}
+
+/// Prints each message to the publisher's software, and what became of it.
+pub(super) fn witness() -> Witness {
+    Witness(Arc::new(|message, outcome| {
+        let event: Value = serde_json::from_str(&message.body).unwrap_or_default();
+        let [kind, subject, sequence] =
+            ["type", "subject", "sequence"].map(|name| event[name].as_str().unwrap_or_default());
+        let answer = match outcome {
+            Ok(answer) => answer.status.to_string(),
+            Err(unsent) => unsent.kind.as_str().to_owned(),
+        };
+        tracing::info!(r#type = kind, subject, sequence, answer, "sent to the publisher's software");
+    }))
 }
 
 /// A key of its own for each run: a hand-off ends with it.

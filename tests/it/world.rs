@@ -79,6 +79,8 @@ struct Setup<'a> {
     traceparent: bool,
     /// Whether the publisher's software is connected as `dev` does it by itself.
     connected: bool,
+    /// The publisher's software, a process of its own.
+    app: Option<Url>,
 }
 
 /// What the marketplace tells of a purchase.
@@ -138,9 +140,16 @@ impl World {
         Self::start(Setup { settings, storage: storage(), connected: true, ..Setup::default() }).await
     }
 
+    /// A world beside an app that lives by the machine's clock. It begins at that time, and may run ahead of it by the
+    /// few minutes that signatures allow.
+    pub(crate) async fn beside(app: Url, settings: &[(&str, &str)]) -> Self {
+        let app = Some(app);
+        Self::start(Setup { settings, storage: storage(), connected: true, app, ..Setup::default() }).await
+    }
+
     async fn start(setup: Setup<'_>) -> Self {
-        let Setup { settings, storage, watch, traceparent, connected } = setup;
-        let clock = Clock::manual(START);
+        let Setup { settings, storage, watch, traceparent, connected, app } = setup;
+        let clock = Clock::manual(if app.is_some() { Clock::System.now() } else { START });
         let unconnected: &[(&str, &str)] = if connected { &[] } else { &UNCONNECTED };
         let settings = unconnected.iter().chain(&[("RECONCILE", "observe")]).chain(settings);
         let environment: BTreeMap<_, _> =
@@ -153,7 +162,7 @@ impl World {
             app_root: Some(Path::new(env!("CARGO_MANIFEST_DIR")).to_owned()),
             traceparent,
             clock: clock.clone(),
-            app: None,
+            app,
             environment,
             storage,
             program: watch.as_ref().map(Wristwatch::program),

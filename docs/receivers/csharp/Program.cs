@@ -11,7 +11,7 @@ using Microsoft.IdentityModel.Tokens;
 
 const int BodyLimit = 256 * 1024; // bytes; fulfillment sends 64 KiB at most
 const int SignatureTolerance = 5 * 60; // seconds; Standard Webhooks leaves it to the receiver, its libraries take this
-var clockTolerance = TimeSpan.FromSeconds(30); // by which two clocks may differ
+var clockTolerance = TimeSpan.FromMinutes(1); // by which two clocks may differ
 
 string Setting(string key, string otherwise) => Environment.GetEnvironmentVariable(key) ?? otherwise;
 var port = Setting("PORT", "3000");

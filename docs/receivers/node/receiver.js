@@ -19,7 +19,7 @@ const webhooks = secrets.map((secret) => new Webhook(secret.trim()));
 
 const BODY_LIMIT = 256 * 1024; // bytes; fulfillment sends 64 KiB at most
 const REMEMBERED = 10_000; // ids; an event is tried for two days
-const CLOCK_TOLERANCE = 30; // seconds by which two clocks may differ
+const CLOCK_TOLERANCE = 60; // seconds by which two clocks may differ
 
 // What is known. REPLACE: this is gone when the process ends, and no two processes share it. Each of these is a table
 // with a unique key in your database, and `receive` is one transaction; ../python/receiver.py shows the SQL.

@@ -30,7 +30,7 @@ DECIDE = os.environ.get("DECIDE", "accept")
 
 BODY_LIMIT = 256 * 1024  # bytes; fulfillment sends 64 KiB at most
 PATIENCE = 10  # seconds, for a client that stops in the middle
-CLOCK_TOLERANCE = 30  # seconds by which two clocks may differ
+CLOCK_TOLERANCE = 60  # seconds by which two clocks may differ
 
 # What is known. REPLACE by your database: each table has the key that it needs to tell a repetition.
 DATABASE = os.environ.get("DATABASE", "receiver.sqlite3")

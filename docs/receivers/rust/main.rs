@@ -24,7 +24,7 @@ const BODY_LIMIT: usize = 256 * 1024;
 /// For a client that stops in the middle.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Seconds by which two clocks may differ.
-const CLOCK_TOLERANCE: u64 = 30;
+const CLOCK_TOLERANCE: u64 = 60;
 /// How long the keys of hand-offs are kept.
 const KEYS_FRESH: Duration = Duration::from_mins(5);
 /// An unknown key id has them fetched again, but no sooner than after this.

@@ -7,7 +7,7 @@ use serde_json::Value;
 use time::{Duration, OffsetDateTime};
 
 /// By how much two clocks may differ.
-const TOLERANCE: Duration = Duration::seconds(30);
+const TOLERANCE: Duration = Duration::minutes(1);
 
 /// A person who was handed over.
 #[derive(Clone, Debug, Serialize)]

@@ -24,7 +24,7 @@ const BUILD_PATIENCE: Duration = Duration::from_mins(3);
 const PORTS: std::ops::Range<u16> = 20_000..30_000;
 
 /// How often a start may find that its port is taken.
-const STARTS: usize = 10;
+pub(crate) const STARTS: usize = 10;
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Runtime {
@@ -45,7 +45,7 @@ pub(crate) struct Receiver {
 
 impl Runtime {
     /// How the receiver is started; `None` where its runtime is not on this machine.
-    async fn command(self) -> Option<Command> {
+    pub(crate) async fn command(self) -> Option<Command> {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/receivers");
         let (program, arguments) = match self {
             Self::Node => {
@@ -75,6 +75,11 @@ impl Runtime {
     }
 }
 
+/// A port that is probably free.
+pub(crate) fn port() -> u16 {
+    fastrand::u16(PORTS)
+}
+
 /// What a program prints; `None` where there is no such program.
 async fn output(program: &str, arguments: &[&str]) -> Option<String> {
     let output = Command::new(program).args(arguments).output().await.ok()?;
@@ -102,9 +107,7 @@ impl Receiver {
     /// Starts it on a port that is free, with [`SECRET`] and these settings; `None` where its runtime is not on this machine.
     pub(crate) async fn start(runtime: Runtime, fulfillment: &str, settings: &[(&str, &str)]) -> Option<Self> {
         for _ in 0..STARTS {
-            let command = runtime.command().await?;
-            let started = Self::start_on(fastrand::u16(PORTS), command, fulfillment, settings);
-            let started = tokio::time::timeout(PATIENCE, started).await.expect("the receiver starts");
+            let started = Self::start_on(runtime.command().await?, port(), fulfillment, settings).await;
             if started.is_some() {
                 return started;
             }
@@ -112,7 +115,18 @@ impl Receiver {
         panic!("{runtime:?} ends before it is ready");
     }
 
-    async fn start_on(port: u16, mut command: Command, fulfillment: &str, settings: &[(&str, &str)]) -> Option<Self> {
+    /// The same with this command on this port; `None` where the port is taken.
+    pub(crate) async fn start_on(
+        command: Command,
+        port: u16,
+        fulfillment: &str,
+        settings: &[(&str, &str)],
+    ) -> Option<Self> {
+        let started = Self::begin(command, port, fulfillment, settings);
+        tokio::time::timeout(PATIENCE, started).await.expect("the receiver starts")
+    }
+
+    async fn begin(mut command: Command, port: u16, fulfillment: &str, settings: &[(&str, &str)]) -> Option<Self> {
         let folder = TempDir::new().unwrap();
         command
             .env("PORT", port.to_string())
