@@ -305,6 +305,33 @@ async fn a_hand_off_is_taken_once_and_refused_with_the_reason() {
     assert_eq!((&handoffs[0]["person"], &handoffs[0]["purpose"]), (&good["person"], &json!("open")));
 }
 
+/// The program's own hand-off and its own questions, from end to end.
+#[tokio::test]
+async fn a_publisher_sees_what_a_refusal_would_do() {
+    let world = World::connected(&[("ACTIVATION", "publisher")]).await;
+    let told = json!({ "provision": { "answer": "422", "reason": "We cannot serve your country yet." } });
+    world.simulator("PUT", "/publisher/answers", &told).await;
+    let purchase = world.silver().await;
+    let buyer = world.visitor();
+    let page = buyer.arrive(&purchase.landing_url, "buyer").await;
+    let page = buyer.confirm(&page).await;
+    let at = page.attribute("<form", "action").unwrap();
+    assert_eq!(at, world.dev.simulator_url.join("/publisher/handoff").unwrap().as_str());
+    let form = [("handoff", page.input("handoff").unwrap())];
+    assert_eq!(world.http.post(at).form(&form).send().await.unwrap().status(), 303);
+    let handoffs = world.dev.simulator.receiver().handoffs();
+    assert_eq!(
+        (handoffs[0].purpose.as_str(), &handoffs[0].subscription["id"]),
+        ("setup", &json!(purchase.id.as_str()))
+    );
+
+    world.pass(Duration::minutes(1)).await;
+    let page = buyer.goto(world.url(&format!("/api/landing?subscription={}", purchase.id)).as_str()).await;
+    assert!(page.text().contains("We cannot serve your country yet."), "{}", page.text());
+    assert_eq!(world.calls(&purchase.id, "activate").await, 0);
+    assert!(kinds(&world).contains(&"marketplace.command.provision".to_owned()), "{:?}", kinds(&world));
+}
+
 #[tokio::test]
 async fn a_person_watches_and_says_how_to_answer() {
     let world = World::connected(&[]).await;

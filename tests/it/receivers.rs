@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
-use self::following::follows_a_subscription;
+use self::following::{answers_the_questions, follows_a_subscription};
 use self::fulfillment::Fulfillment;
 use self::process::{Receiver, Runtime};
 use crate::message::{Message, OTHER_SECRET, SECRET, event, signed, signed_as};
@@ -56,7 +56,8 @@ for_each_runtime!(
     takes_each_hand_off_once,
     takes_no_hand_off_of_somebody_else,
     fetches_keys_seldom,
-    follows_a_subscription
+    follows_a_subscription,
+    answers_the_questions
 );
 
 async fn keeps_the_newest(runtime: Runtime) {
@@ -295,6 +296,13 @@ async fn fetches_keys_seldom(runtime: Runtime) {
     }
     assert!(fulfillment.asked() <= 2, "asked {} times within a minute", fulfillment.asked());
     assert_eq!(receiver.hand_over(&token()).await.status(), 303);
+}
+
+/// Who follows the page by hand has the secret that `dev` signs with.
+#[test]
+fn the_secret_of_dev_is_in_the_page() {
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/receivers/README.md");
+    assert!(std::fs::read_to_string(page).unwrap().contains(marketplace_fulfillment::dev::EVENTS_SECRET));
 }
 
 /// Who copies the receiver in Rust gets the crates that it is compiled with here.

@@ -69,7 +69,6 @@ async fn dev(settings: &[(&str, &str)]) -> Dev {
         app: None,
         environment: environment.map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
         storage: None,
-        app: None,
         program: None,
     };
     dev::start(options).await.expect("dev starts")

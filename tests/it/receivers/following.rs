@@ -103,3 +103,31 @@ pub(super) async fn follows_a_subscription(runtime: Runtime) {
     assert_eq!(kinds, milestones);
     world.assert_silence().await;
 }
+
+/// The publisher provisions on second thoughts, and refuses every change.
+pub(super) async fn answers_the_questions(runtime: Runtime) {
+    let (asked, answers) = (&[("ACTIVATION", "publisher")], &[("PROVISION", "later"), ("DECIDE", "refuse")]);
+    let Some(connected) = Connected::start(runtime, asked, answers).await else { return };
+    let world = &connected.world;
+    let purchase = world.silver().await;
+    let buyer = world.visitor();
+    let page = buyer.arrive(&purchase.landing_url, "buyer").await;
+    // Before billing begins the buyer is handed over, to answer what the publisher must ask first.
+    let page = buyer.confirm(&page).await;
+    let token = page.input("handoff").unwrap_or_else(|| panic!("no hand-off on: {}", page.body));
+    assert_eq!(connected.receiver.hand_over(&token).await.status(), 303);
+    assert_eq!(connected.receiver.state().await["handoffs"][0]["purpose"], "setup");
+
+    world.idle().await;
+    assert_eq!(connected.receiver.state().await["provisioned"], json!([purchase.id.as_str()]));
+    assert_eq!(world.calls(&purchase.id, "activate").await, 0, "the publisher has not said yes");
+    connected.pass().await;
+    assert_eq!(connected.known(&purchase).await["status"], "Subscribed");
+
+    world.dev.simulator.act(purchase.id.as_str(), &Deed::ChangePlan("gold".to_owned())).unwrap();
+    connected.pass().await;
+    assert_eq!(connected.known(&purchase).await["planId"], "silver");
+    let told = &connected.receiver.state().await["subscriptions"][purchase.id.as_str()]["type"];
+    assert_eq!(told, "marketplace.subscription.plan_change_rejected");
+    world.assert_silence().await;
+}
