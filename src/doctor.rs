@@ -6,6 +6,7 @@
 
 mod front_door;
 mod marketplace;
+mod publisher;
 mod report;
 mod secrets;
 mod sign_in;
@@ -54,20 +55,21 @@ pub async fn examine_settings(get: impl Fn(&str) -> Option<String>, clock: Clock
 /// Examines a running app.
 pub async fn examine(app: &App) -> Report {
     let http = outbound::client();
-    let (tables, queues, secrets, marketplace, sign_in, clock, front_door) = tokio::join!(
+    let (tables, queues, secrets, marketplace, sign_in, clock, front_door, publisher) = tokio::join!(
         within("tables", storage::tables(app)),
         within("queues", storage::queues(app)),
-        // Boxed: it reads three in turn, and whoever waits for all checks would carry the room for that.
+        // Boxed, like the last: it asks several in turn, and whoever waits for all checks would carry the room for that.
         within("secrets", Box::pin(secrets::secrets(app))),
         within("marketplace", marketplace::marketplace(app)),
         within("sign-in", sign_in::keys(app)),
         within("clock", sign_in::clock(app, &http)),
         within("front door", front_door::front_door(app, &http)),
+        within("publisher", Box::pin(publisher::publisher(app))),
     );
     let mut report = Report::default();
     report.extend(version());
     report.extend([settings(app)]);
-    for findings in [tables, queues, secrets, marketplace, sign_in, clock, front_door] {
+    for findings in [tables, queues, secrets, marketplace, sign_in, clock, front_door, publisher] {
         report.extend(findings);
     }
     report

@@ -17,7 +17,7 @@ use reqwest::redirect::Policy;
 use reqwest::{Client, ClientBuilder, Response, retry};
 use time::OffsetDateTime;
 use tokio::time::{Instant, timeout_at};
-use url::Url;
+use url::{Host, Url};
 
 use self::guard::{Forbidden, Guard, Road};
 use self::lookup::Guarded;
@@ -153,6 +153,23 @@ impl Publisher {
     #[must_use]
     pub fn witnessed(self, witness: Witness) -> Self {
         Self { witness: Some(witness), ..self }
+    }
+
+    /// Whether this URL may be called now: what it is, and where its name leads. Nothing is sent.
+    ///
+    /// # Errors
+    ///
+    /// Why not, as the end of a sentence.
+    pub async fn admits(&self, url: &Url) -> Result<(), String> {
+        let Inner { guard, lookup, .. } = &*self.inner;
+        let road = guard.admit(url).map_err(|Forbidden(why)| why)?;
+        if let Some(Host::Domain(name)) = url.host() {
+            let looked_up = timeout_at(Instant::now() + CONNECT_TIMEOUT, lookup.addresses(name)).await;
+            let addresses = looked_up.map_err(|_| format!("{name} could not be looked up in time"))?;
+            let addresses = addresses.map_err(|error| format!("{name} cannot be looked up: {error}"))?;
+            guard.admit_all(name, &addresses, road).map_err(|Forbidden(why)| why)?;
+        }
+        Ok(())
     }
 
     /// Signs a message and posts it once, with everything within `patience`: look-up, connection, answer.

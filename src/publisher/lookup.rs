@@ -28,7 +28,7 @@ impl fmt::Debug for Lookup {
 }
 
 impl Lookup {
-    async fn addresses(&self, name: &str) -> io::Result<Vec<IpAddr>> {
+    pub(super) async fn addresses(&self, name: &str) -> io::Result<Vec<IpAddr>> {
         let addresses: Vec<IpAddr> = match self {
             Self::System => tokio::net::lookup_host((name, 0)).await?.map(|address| address.ip()).collect(),
             Self::Fixed(answer) => answer(name),

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use marketplace_fulfillment::clock::Clock;
-use marketplace_fulfillment::doctor::{Report, State, examine_settings};
+use marketplace_fulfillment::doctor::{self, Report, State, examine_settings};
 use serde_json::{Value, json};
 use time::Duration;
 use url::Url;
 use warp::Filter as _;
 
 use crate::azurite;
+use crate::receiver::{Receiver, SECRET, says};
 use crate::settings::HANDOFF_KEY;
 use crate::world::World;
 
@@ -222,4 +223,37 @@ async fn the_same_where_the_app_runs() {
     let report: Value = answer.json().await.unwrap();
     let broken = report["findings"].as_array().unwrap().iter().find(|finding| finding["state"] == "broken").unwrap();
     assert_eq!(broken["about"], "marketplace", "{report:#}");
+}
+
+/// What is set, what befell it, and what the doctor says of the publisher's own software.
+#[tokio::test]
+async fn the_publishers_software_is_looked_for_and_told_nothing() {
+    let receiver = Receiver::start().await;
+    let questions = [("ACTIVATION", "publisher"), ("PUBLISHER_PROVISION_URL", "/provision")];
+    let world = receiver.world(&[("PUBLISHER_EVENTS_URL", "/events"), questions[0], questions[1]]).await;
+    let said = async |about: &str| {
+        let report = doctor::examine(&world.dev.app).await;
+        let found = report.findings.iter().find(|finding| finding.about == about);
+        found.map(|finding| (finding.state, finding.says.clone())).unwrap()
+    };
+    assert_eq!(said("events endpoint").await.0, State::Good);
+    assert_eq!(said("provision endpoint").await.0, State::Good);
+    receiver.answer("/events", says(500));
+    world.visitor().arrive(&world.silver().await.landing_url, "buyer").await;
+    world.pass(Duration::seconds(10)).await;
+    let (state, words) = said("events endpoint").await;
+    assert!(state == State::Notice && words.contains("nothing has arrived since 2026-11-20"), "{words}");
+    receiver.answer("/events", says(410));
+    world.pass(Duration::minutes(2)).await;
+    let (state, words) = said("events endpoint").await;
+    assert!(state == State::Bad && words.contains("parked") && words.contains("events/resume"), "{words}");
+    let told = receiver.received().len();
+    said("events endpoint").await;
+    assert_eq!(receiver.received().len(), told, "nothing is sent");
+
+    let inside = [("PUBLISHER_EVENTS_URL", "https://10.1.2.3/events"), ("PUBLISHER_EVENTS_SECRET", SECRET)];
+    let world = World::new(&inside).await;
+    let report = doctor::examine(&world.dev.app).await;
+    let found = report.findings.iter().find(|finding| finding.about == "events endpoint").unwrap();
+    assert!(found.state == State::Bad && found.says.contains("PUBLISHER_ALLOWED_HOSTS"), "{found:?}");
 }
