@@ -18,7 +18,7 @@ use marketplace_fulfillment::mishap::Mishap;
 use marketplace_fulfillment::notice::Question;
 use marketplace_fulfillment::publisher::Answer;
 use marketplace_fulfillment::settings::{Connection, Settings};
-use marketplace_fulfillment::subscription::{Decision, Event, Notice, OperationId, Subscription, Terms};
+use marketplace_fulfillment::subscription::{Decision, Event, Notice, OperationId, Ruling, Subscription, Terms};
 use serde_json::{Value, json};
 use time::Duration;
 
@@ -345,6 +345,33 @@ async fn whoever_claims_the_question_asks_it() {
         assert_eq!(answer.status, 400, "{}", answer.code);
         world.settle().await;
         assert_eq!((receiver.received_at(DECISIONS).len(), answers(world, &purchase).await), (1, 1));
+    })
+    .await;
+}
+
+/// A clock that is fast, or an operator, may settle it while the answer is under way: what stands, stands.
+#[tokio::test]
+async fn whoever_is_overtaken_while_asking_answers_as_it_stands() {
+    connected(DECIDES, async |world, receiver| {
+        receiver.answer(DECISIONS, refuses().held());
+        let purchase = active(world).await;
+        let (operation, body) = gold(world, &purchase);
+        let meanwhile = async {
+            receiver.until(DECISIONS, 1).await;
+            let notice = Notice { operation: OperationId::parse(&operation), action: "ChangePlan".to_owned() };
+            let wanted = Terms { plan_id: "gold".to_owned(), quantity: Some(5) };
+            let ruling = Ruling::by_rule(Verdict::Success, None);
+            world.dev.app.record(&purchase.id, Event::Decided { notice, wanted, ruling }, None).await.unwrap();
+            receiver.release(DECISIONS);
+        };
+        let (answer, ()) = tokio::join!(notify(world, &body), meanwhile);
+        assert_eq!(answer.status, 200, "{}", answer.code);
+        world.settle().await;
+        let record = record(world, &purchase).await;
+        assert_eq!((answered(&record).by, record.known.plan_id.as_str()), (Actor::Program, "gold"));
+        let late = entries(&record, &Happening::LateDecision).remove(0);
+        assert_eq!((late.by, late.why.as_deref()), (Actor::Publisher, Some("Gold is sold out.")));
+        assert_eq!(answers(world, &purchase).await, 1);
     })
     .await;
 }

@@ -183,6 +183,12 @@ fn what_the_publisher_says_of_an_activation() {
             assert_eq!(subscription, once, "{event:?} after {told:?}");
         }
     }
+    for event in [Event::Confirmed(Actor::Publisher), Event::ActivationOrdered] {
+        let mut ordered = known_as("PendingFulfillmentStart");
+        ordered.apply(event.clone(), NOW);
+        assert!(!ordered.awaits_provisioning(), "{event:?}: whoever orders it has made ready");
+        assert_eq!(ordered.history.entries.last().unwrap().what, Happening::Confirmed, "{event:?}");
+    }
     let mut received = confirmed();
     received.apply(accepted(), NOW);
     assert!(!received.awaits_provisioning(), "Microsoft has received it");

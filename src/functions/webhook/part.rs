@@ -96,7 +96,11 @@ impl Put {
                 Applied::Unchanged => Vec::new(),
                 Applied::Refused(refusal) => return Err(arrival::refused(&subscription.id, refusal)),
             };
-            if app.save(&mut subscription, Some(&etag), told, &rings).await? {
+            let saved = app.save(&mut subscription, Some(&etag), told, &rings).await.inspect_err(|_| {
+                let (verdict, by) = (ruling.verdict.as_str(), ruling.by.as_str());
+                tracing::warn!(subscription_id = %subscription.id, verdict, by, "a decision could not be saved");
+            });
+            if saved? {
                 let mut answer = answer(&subscription, &question.notice(), true, &rings)?;
                 answer.then.extend(late.map(|asking| Then::Listen(Box::new(asking))));
                 return Ok(answer);

@@ -66,7 +66,6 @@ async fn dev(settings: &[(&str, &str)]) -> Dev {
         app_root: Some(Path::new(env!("CARGO_MANIFEST_DIR")).to_owned()),
         traceparent: false,
         clock: Clock::System,
-        app: None,
         environment: environment.map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
         storage: None,
         program: None,
