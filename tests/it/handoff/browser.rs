@@ -68,6 +68,7 @@ async fn dev(settings: &[(&str, &str)]) -> Dev {
         clock: Clock::System,
         environment: environment.map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
         storage: None,
+        app: None,
         program: None,
     };
     dev::start(options).await.expect("dev starts")
