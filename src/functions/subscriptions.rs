@@ -157,7 +157,7 @@ async fn perform_on_one(
         Call::EndOverride => entitlement::end(app, id, request).await.map(Answer::from),
         Call::EventsOf => events::of(app, id).await.map(Answer::from),
         Call::Replay => events::replay(app, id, request).await,
-        Call::OnceMore => events::once_more(app, id, part, request).await.map(Answer::from),
+        Call::OnceMore => events::once_more(app, id, part, request).await,
         Call::Plans => plans(app, id).await.map(Answer::from),
         Call::Operations => operations(app, id).await.map(Answer::from),
         Call::Change => orders::order(app, id, input::wanted(request)?, input::person(request)?).await,

@@ -1,7 +1,7 @@
 //! Where the publisher's URLs may lead: to servers that everybody can reach, and into no network of ours.
 //!
 //! Judged are addresses, never spellings: a literal of the URL before anything is sent, a name by everything that it
-//! resolves to, at the moment of connecting ([`super::lookup`]).
+//! resolves to, at the moment of connecting ([`Lookup`](super::Lookup)).
 
 use std::fmt;
 use std::net::IpAddr;

@@ -8,6 +8,7 @@ use super::{FILTERED_PAGES, Stop, answer, orders, shown};
 use crate::app::App;
 use crate::circuit::Gate;
 use crate::cloud_event;
+use crate::duty::Queue;
 use crate::endpoint::{EVENT_PATIENCE, State, Wanted};
 use crate::error::{Code, Fault};
 use crate::history::Actor;
@@ -58,7 +59,7 @@ pub(super) async fn once_more(
     id: &SubscriptionId,
     sequence: &str,
     request: &Request,
-) -> Result<Reply, Stop> {
+) -> Result<Answer, Stop> {
     input::nothing(request)?;
     let subscription = app.subscription(id).await?;
     super::serving(app, id, &subscription.known.offer_id)?;
@@ -71,8 +72,10 @@ pub(super) async fn once_more(
     let is_next = subscription.outbox.undelivered().first().is_some_and(|next| next.sequence == told.sequence);
     if arrived && is_next {
         app.record(id, Event::Delivered { through: told.sequence }, None).await?;
+        app.ring(Queue::Notifications, id, Queue::Notifications.first_bell()).await;
+        return Ok(Answer::and_discharge(answer(&said), id, &[Queue::Notifications]));
     }
-    Ok(answer(&said))
+    Ok(answer(&said).into())
 }
 
 /// What has not arrived is tried now, and on request what arrived from a number on as well. Where there is nothing to
