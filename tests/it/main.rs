@@ -29,6 +29,7 @@ mod notices;
 mod notification;
 mod notify;
 mod operations;
+mod outbox;
 mod package;
 mod pages;
 mod policy;
