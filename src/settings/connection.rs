@@ -130,9 +130,10 @@ impl Reader<'_> {
         let list = self.optional(ALLOWED_HOSTS).unwrap_or_default();
         let mut hosts = Vec::new();
         for host in list.split(',').map(str::trim).filter(|host| !host.is_empty()) {
-            match Host::parse(host) {
-                Ok(host) => hosts.push(host.to_string()),
-                Err(_) => self.problems.push(format!(
+            // A pattern would be a host of that strange name.
+            match Host::parse(host).ok().filter(|_| !host.contains('*')) {
+                Some(host) => hosts.push(host.to_string()),
+                None => self.problems.push(format!(
                     "{ALLOWED_HOSTS} names \"{host}\", which is not a host; it is a list of names or addresses without \
                      ports, separated by commas, for example app.internal.contoso.com."
                 )),

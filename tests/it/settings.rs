@@ -224,7 +224,7 @@ fn the_publishers_software_is_connected_whole_or_not_at_all() {
     let setup = ("PUBLISHER_SETUP_URL", "https://app.contoso.example/setup");
     let keys = ("HANDOFF_KEYS", HANDOFF_KEY);
     let vault = ("KEY_VAULT_URL", "https://contoso.vault.azure.net");
-    let table: [(&[(&str, &str)], &str); 22] = [
+    let table: [(&[(&str, &str)], &str); 23] = [
         (&[], ""),
         (&[events, secret], ""),
         (&[events, vault], ""),
@@ -238,6 +238,7 @@ fn the_publishers_software_is_connected_whole_or_not_at_all() {
         (&[("PUBLISHER_EVENTS_URL", "https://me:secret@a.example/"), secret], "user name, a password"),
         (&[("PUBLISHER_EVENTS_URL", "https://a.example/#x"), secret], "a fragment"),
         (&[("PUBLISHER_ALLOWED_HOSTS", "app.internal:8080")], "names \"app.internal:8080\", which is not a host"),
+        (&[("PUBLISHER_ALLOWED_HOSTS", "*.contoso.com")], "names \"*.contoso.com\", which is not a host"),
         (&[("PUBLISHER_DECISIONS_DEFAULT", "maybe")], "\"accept\" or \"refuse\""),
         (&[("ACTIVATION", "manual")], "\"automatic\" or \"publisher\""),
         (&[publisher], "nobody is told of a purchase"),
