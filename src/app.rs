@@ -345,22 +345,26 @@ impl App {
     /// do, or somebody else does it.
     pub async fn claim(&self, id: &SubscriptionId, queue: Queue) -> Result<Option<Claim>, Fault> {
         note_subscription(id);
-        let Some(stored) = self.store.load(id).await? else {
-            tracing::warn!(queue = queue.name(), "a bell rang for a subscription without a record");
-            return Ok(None);
-        };
-        let now = self.clock.now();
-        let mut subscription = stored.subscription;
-        let due = |duty: &&Duty| duty.task.id().kind.queue() == queue && duty.is_due(now);
-        let Some(duty) = subscription.duties.iter().find(due).map(|duty| duty.task.id()) else {
-            return Ok(None);
-        };
-        subscription.apply(Event::Claimed(duty.clone()), now);
-        match self.store.save(&subscription, Some(&stored.etag)).await {
-            Ok(etag) => Ok(Some(Claim { subscription, duty, etag })),
-            Err(StoreError::Conflict) => Ok(None),
-            Err(error) => Err(error.into()),
+        for _ in 0..SAVE_TRIES {
+            let Some(stored) = self.store.load(id).await? else {
+                tracing::warn!(queue = queue.name(), "a bell rang for a subscription without a record");
+                return Ok(None);
+            };
+            let now = self.clock.now();
+            let mut subscription = stored.subscription;
+            let due = |duty: &&Duty| duty.task.id().kind.queue() == queue && duty.is_due(now);
+            let Some(duty) = subscription.duties.iter().find(due).map(|duty| duty.task.id()) else {
+                return Ok(None);
+            };
+            subscription.apply(Event::Claimed(duty.clone()), now);
+            match self.store.save(&subscription, Some(&stored.etag)).await {
+                Ok(etag) => return Ok(Some(Claim { subscription, duty, etag })),
+                // Whoever was faster may have had another duty of this record in hand: this bell is the only one for ours.
+                Err(StoreError::Conflict) => {}
+                Err(error) => return Err(error.into()),
+            }
         }
+        Err(contended(id))
     }
 
     /// Saves at once what a claimant has found out or is about to do, so that nobody does it again, and lets it go on.

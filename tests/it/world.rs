@@ -294,8 +294,13 @@ impl World {
             // in time is lost, or somebody holds a lease, and both are the sweep's.
             Account::Azure(_) => {
                 let now = self.now();
-                let dues = self.records().await.into_iter().filter_map(|record| record.due());
-                dues.map(|due| due + BELL_LATE).filter(|rings| *rings > now).min()
+                let duties = self.records().await.into_iter().flat_map(|record| record.duties);
+                // What is new has its first bell, whether or not somebody tries it at once.
+                let rings = duties.filter_map(|duty| {
+                    let due = duty.due()? + BELL_LATE;
+                    Some([due, due + duty.task.id().kind.queue().first_bell()])
+                });
+                rings.flatten().filter(|rings| *rings > now).min()
             }
         };
         [bell, self.dev.simulator.next_delivery()].into_iter().flatten().min()

@@ -214,7 +214,9 @@ async fn what_one_event_is_refused_for_holds_up_no_other_subscription() {
         world.pass(Duration::minutes(10)).await;
         assert_eq!(endpoint(world).await["state"], "failing");
         let other = active(world).await;
-        assert_eq!(words(&of(receiver, &other.id)), ["purchased", "confirmed", "activated"]);
+        // Those of the other one may meet a refusal as well; it is not kept waiting for the first one's.
+        let told = words(&of(receiver, &other.id));
+        assert!(told.ends_with(&["purchased", "confirmed", "activated"].map(str::to_owned)), "{told:?}");
         assert_in_order(&world.records().await, &receiver.received());
     })
     .await;
