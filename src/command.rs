@@ -51,7 +51,7 @@ pub async fn send(app: &App, to: &Url, message: &Message, patience: Patience) ->
     };
     let begun = tokio::time::Instant::now();
     let now = app.clock.now();
-    let keys = match tokio::time::timeout(patience, keys.current(now)).await {
+    let keys = match tokio::time::timeout(patience, keys.fresh(now)).await {
         Ok(Ok(current)) => current.value.clone(),
         Ok(Err(fault)) => return Err(fault.private),
         Err(_) => return Err("the key that signs could not be read in time".to_owned()),

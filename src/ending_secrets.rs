@@ -25,7 +25,7 @@ pub async fn tell(app: &App, ending: &[Ending], now: OffsetDateTime) {
             return;
         }
     };
-    let keys = match keys.current(now).await {
+    let keys = match keys.fresh(now).await {
         Ok(current) => current.value.clone(),
         Err(fault) => {
             tracing::warn!(%fault, "nobody can be told of secrets that end");

@@ -107,7 +107,8 @@ impl Secrets {
     /// Whether something that is held should be read again by somebody who keeps nobody waiting.
     pub fn are_due(&self, now: OffsetDateTime) -> bool {
         let handoff_is_due = self.handoff.as_ref().is_some_and(|signer| signer.is_due(now));
-        self.cookie_keys.is_due(now) || self.proof.is_due(now) || handoff_is_due
+        let events_are_due = self.events.as_ref().is_some_and(|events| events.is_due(now));
+        self.cookie_keys.is_due(now) || self.proof.is_due(now) || handoff_is_due || events_are_due
     }
 
     /// Reads again what is due. What goes wrong is in the log, and what is held serves on.
@@ -127,7 +128,12 @@ impl Secrets {
                 let _held_or_said = signer.reread(now).await;
             }
         };
-        tokio::join!(cookie_keys, proof, handoff);
+        let events = async {
+            if let Some(events) = self.events.as_ref().filter(|events| events.is_due(now)) {
+                let _held_or_said = events.reread(now).await;
+            }
+        };
+        tokio::join!(cookie_keys, proof, handoff, events);
     }
 
     /// Looks at every secret that is in use, and says in the log which expires within [`EXPIRY_WARNING`] or has expired.

@@ -43,7 +43,7 @@ async fn attempt(app: &App, claim: &Claim, now: OffsetDateTime) -> Attempt {
     let Some(keys) = &app.secrets.events else {
         return Attempt::in_vain(Otherwise::Impossible { why: "no events endpoint is set any more".to_owned() });
     };
-    let keys = match keys.current(now).await {
+    let keys = match keys.fresh(now).await {
         Ok(current) => current.value.clone(),
         Err(fault) => return Attempt::in_vain(Otherwise::Wait { why: fault.private, after: None }),
     };

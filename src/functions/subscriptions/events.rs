@@ -117,7 +117,7 @@ async fn send(app: &App, message: &Message) -> Result<(bool, Value), Stop> {
         return Err(not_connected().into());
     };
     let now = app.clock.now();
-    let keys = keys.current(now).await?;
+    let keys = keys.fresh(now).await?;
     let sent = app.publisher.post(url, message, &keys.value, now, EVENT_PATIENCE).await;
     let (status, why) = match sent {
         Ok(answer) => (Some(answer.status), None),

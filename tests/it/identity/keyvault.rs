@@ -272,3 +272,20 @@ async fn a_developer_who_is_not_signed_in_is_told_how() {
     })
     .await;
 }
+
+/// A receiver that was told a new key must not be sent the old signature for ever.
+#[tokio::test]
+async fn a_new_key_for_events_signs_beside_the_old_one_within_minutes() {
+    in_azure(async |azure| {
+        azure.set(EVENTS_SECRET, &events_key(1), START - Duration::days(100));
+        azure.set("cookie-keys", crate::settings::KEY, START - Duration::days(100));
+        let secrets = secrets(azure, &[EVENTS_URL]);
+        assert_eq!(events_in_use(&secrets).await, [1]);
+        let later = START + Duration::minutes(11);
+        azure.set(EVENTS_SECRET, &events_key(2), later);
+        assert!(secrets.are_due(later));
+        secrets.reread(later).await;
+        assert_eq!(events_in_use(&secrets).await, [1, 2]);
+    })
+    .await;
+}
