@@ -5,6 +5,7 @@ pub(crate) mod jwt;
 pub(crate) mod provider;
 mod saved;
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration as Patience;
 
@@ -19,9 +20,12 @@ use crate::error::Fault;
 /// How long Entra's description and keys serve before they are fetched again. Microsoft asks for a look every 24 hours.
 const FRESH: Duration = Duration::hours(24);
 
-/// The least time between two fetches while we hold keys: a stranger's made-up key id must not become a call each.
-/// Microsoft publishes a new key long before it signs with it, so nobody waits for this.
+/// The least time between two fetches while we hold keys and the last one failed.
 const REFRESH_FLOOR: Duration = Duration::seconds(60);
+
+/// How many fetches there are at most within [`REFRESH_FLOOR`] while we hold keys: a stranger's made-up key id must not
+/// become a call each. A key that Entra has just begun to sign with is found at once all the same.
+const REFRESHES: usize = 5;
 
 /// How long a token whose key is at hand waits, for its turn and again for the fetch, when the keys are due for a look.
 /// Entra answers in well under a second, and the marketplace counts ten seconds for everything.
@@ -45,7 +49,8 @@ struct Shared {
 #[derive(Clone, Debug, Default)]
 struct State {
     held: Option<Held>,
-    tried_at: Option<OffsetDateTime>,
+    /// The latest tries, oldest first, at most [`REFRESHES`].
+    tried: VecDeque<OffsetDateTime>,
     /// Why the last try failed; none if it succeeded.
     failure: Option<Fault>,
     /// How many fetches have ended, well or badly.
@@ -103,7 +108,7 @@ impl Keys {
         }
         let patience = if seen.suffices(key_id) { REFRESH_PATIENCE } else { FETCH_LIMIT };
         self.refresh(&seen, patience, now).await;
-        self.state().answer(key_id)
+        self.state().answer(key_id, seen.rounds)
     }
 
     /// How many keys are at hand, fetched where they are not fresh.
@@ -163,12 +168,17 @@ impl State {
     }
 
     fn may_fetch(&self, now: OffsetDateTime) -> bool {
-        self.held.is_none() || self.tried_at.is_none_or(|at| (now - at).abs() >= REFRESH_FLOOR)
+        let allowed = if self.failure.is_some() { 1 } else { REFRESHES };
+        let lately = self.tried.iter().filter(|at| (now - **at).abs() < REFRESH_FLOOR).count();
+        self.held.is_none() || lately < allowed
     }
 
     fn record(&mut self, outcome: Result<Provider, Fault>, now: OffsetDateTime) {
         self.rounds += 1;
-        self.tried_at = Some(now);
+        if self.tried.len() == REFRESHES {
+            self.tried.pop_front();
+        }
+        self.tried.push_back(now);
         match outcome {
             Ok(provider) => {
                 self.held = Some(Held { provider: Arc::new(provider), fetched_at: now, adopted: false });
@@ -192,14 +202,19 @@ impl State {
         }
     }
 
-    /// The best that can be said after a fetch, or without one because the last was a moment ago.
-    fn answer(&self, key_id: Option<&str>) -> Result<Arc<Provider>, Fault> {
+    /// The best that can be said after a fetch, or without one because the last was a moment ago: `seen` were the rounds
+    /// before.
+    fn answer(&self, key_id: Option<&str>, seen: u64) -> Result<Arc<Provider>, Fault> {
         let never = || unavailable("Entra's keys were never fetched");
         let failure = || self.failure.clone().unwrap_or_else(never);
         let provider = self.held.as_ref().map(|held| Arc::clone(&held.provider)).ok_or_else(failure)?;
         match (&self.failure, key_id) {
             // The key may be one that we could not see: nothing is proven.
             (Some(failure), Some(id)) if !provider.has(id) => Err(failure.clone()),
+            // Entra may have begun to sign with it since.
+            (None, Some(id)) if !provider.has(id) && self.rounds == seen => {
+                Err(unavailable("Entra's keys were fetched a moment ago, without the token's; it may be new"))
+            }
             _ => Ok(provider),
         }
     }
