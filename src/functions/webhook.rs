@@ -231,8 +231,11 @@ fn meaning(
         (known, Err(_)) if notice::needs_operation(&notification.action) => {
             unread(known.and_then(Result::ok), may_be_refused)
         }
-        // Known to Microsoft in a moment, perhaps; a change that may be refused is not waved through for that.
-        (known, Ok(None)) if notice.operation.is_some() && may_be_refused => unread(known.and_then(Result::ok), true),
+        // Known to Microsoft in a moment, perhaps. Nothing is concluded from that: what it does would be missed, and a change
+        // that may be refused is not waved through.
+        (known, Ok(None)) if notice.operation.is_some() && notice::needs_operation(&notification.action) => {
+            unread(known.and_then(Result::ok), may_be_refused)
+        }
         (Some(Ok(known)), _) if notice::is_ahead_of(notice, &known) => unread(Some(known), false),
         (known, operation) => {
             let known = known.and_then(Result::ok);

@@ -260,6 +260,39 @@ async fn microsofts_api_down_while_policy_accepts_everything() {
     }
 }
 
+/// Engineers saw operations appear with a delay (MicrosoftDocs/azure-docs 41979). What one does then would be missed.
+#[tokio::test]
+async fn an_operation_that_microsoft_does_not_know_yet_is_examined_later() {
+    story(async |world| {
+        let purchase = active(world).await;
+        let operation = act(world, &purchase, &Deed::ChangeQuantity(13));
+        world.faults(json!({ "rules": [{ "operation": "get-operation", "times": 1, "answer": "404" }] })).await;
+        assert_eq!(notify(world, &told(&purchase.id, &operation, "ChangeQuantity")).await.status, 200);
+        world.settle().await;
+        assert_eq!(record(world, &purchase).await.known.quantity, Some(13));
+        assert_eq!(
+            world.calls(&purchase.id, "update-operation").await,
+            1,
+            "answered, and not left to Microsoft's clock"
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_key_that_entra_begins_to_sign_with_is_believed_at_once() {
+    story(async |world| {
+        let purchase = active(world).await;
+        assert_eq!(notify(world, &told(&purchase.id, "unheard-of", "Renew")).await.status, 200, "the keys are here");
+        world.dev.simulator.rotate_keys();
+        let operation = act(world, &purchase, &Deed::ChangeQuantity(6));
+        assert_eq!(notify(world, &told(&purchase.id, &operation, "ChangeQuantity")).await.status, 200);
+        world.settle().await;
+        assert_eq!(record(world, &purchase).await.known.quantity, Some(6));
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn microsofts_api_down_while_policy_might_refuse() {
     let world = World::new(&[("CHANGE_POLICY", REFUSES)]).await;
