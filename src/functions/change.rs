@@ -67,6 +67,11 @@ impl Order {
             Wanted::Cancellation => app.marketplace.cancel(id).await,
         };
         match submitted {
+            // A gateway's page, perhaps: whether Microsoft received the order, what the subscription shows next tells.
+            Ok(Submitted { operation_id: None, location: None, retry_after, .. }) => {
+                let why = "the order was answered without an operation to follow".to_owned();
+                Attempt::in_vain(Otherwise::Wait { why, after: Some(retry_after.unwrap_or(POLL)) })
+            }
             Ok(Submitted { operation_id, location, retry_after, .. }) => {
                 let accepted = Event::Accepted {
                     duty: self.duty.clone(),

@@ -154,9 +154,10 @@ async fn an_order_whose_answer_was_lost_is_done_once() {
         ("change-quantity", "ChangeQuantity", Some(json!({ "quantity": 7 }))),
         ("cancel", "Unsubscribe", None),
     ];
-    let losses = [("drop", "done"), ("drop", "none"), ("500", "done"), ("500", "none"), ("garbage", "done")];
+    let losses = ["drop", "500", "garbage"].into_iter().flat_map(|answer| [(answer, "done"), (answer, "none")]);
+    let losses: Vec<_> = losses.collect();
     for (call, action, order) in &calls {
-        for (answer, effect) in losses {
+        for (answer, effect) in &losses {
             story(async |world| {
                 let id = silver(world).await;
                 spoil(world, json!({ "operation": call, "times": 1, "answer": answer, "effect": effect })).await;
