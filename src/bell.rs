@@ -114,7 +114,7 @@ impl Bell {
                 .map_err(|full| Fault::passing(Code::QueueUnavailable, full.to_string())),
             Self::Azure(queues) => queues.ring(doorbell.queue.name(), doorbell.encode(), delay).await,
             Self::Shaken(bell, mishaps) => {
-                let mishap = mishaps.begin().await;
+                let mishap = mishaps.begin("ring", Some(doorbell.subscription.as_str())).await;
                 let lost = || Fault::passing(Code::QueueUnavailable, "the message was not accepted");
                 if mishap == Some(Mishap::Refused) {
                     return Err(lost());

@@ -16,6 +16,7 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use tokio::net::TcpListener;
+use tokio::task::JoinSet;
 use url::Url;
 
 use crate::app::App;
@@ -102,7 +103,7 @@ pub struct Dev {
     pub settings: BTreeMap<String, String>,
     /// The function key, where one is asked for.
     pub function_key: Option<String>,
-    serving: tokio::task::JoinHandle<()>,
+    serving: JoinSet<()>,
 }
 
 /// The setting that shows that this process runs in Azure, if there is one.
@@ -124,17 +125,9 @@ pub async fn start(options: Options) -> Result<Dev, String> {
     }
     let app_root = app_root(options.app_root.as_deref())?;
     let listener = bind(options.port, "--port").await?;
-    let simulator_listener = bind(options.simulator_port, "--simulator-port").await?;
     let host_url = loopback("127.0.0.1", &listener);
-    let simulator_url = loopback("127.0.0.1", &simulator_listener);
-    // The second name of this machine makes sign-in really cross-site, and `@nextLink` really another host.
-    let second_url = loopback("localhost", &simulator_listener);
-
-    let environment = settings(&options, &host_url, &simulator_url, &second_url)?;
-    let settings = Settings::read(|key| environment.get(key).cloned()).map_err(|problems| problems.to_string())?;
-    let simulator = simulator(&options, &settings, &host_url, &simulator_url, &second_url)?;
-    #[expect(clippy::disallowed_methods, reason = "the simulator runs beside the handler")]
-    let serving = tokio::spawn(simulator.clone().serve(simulator_listener));
+    let Surroundings { simulator, simulator_url, environment, settings, serving } =
+        Surroundings::start(&options, &host_url).await?;
 
     let mishaps = Mishaps::default();
     let Storage { store: records, bell, account } = match &settings.storage {
@@ -182,6 +175,39 @@ pub async fn start(options: Options) -> Result<Dev, String> {
         tracing::info!("{line}");
     }
     Ok(dev)
+}
+
+/// What `dev` has around a host: the marketplace, and the settings that fit it. Everything stops when it is dropped.
+pub struct Surroundings {
+    /// The marketplace.
+    pub simulator: Simulator,
+    /// Where it listens.
+    pub simulator_url: Url,
+    /// The settings that fit it, under those that the environment gives.
+    pub environment: BTreeMap<String, String>,
+    /// The same, read.
+    pub settings: Settings,
+    serving: JoinSet<()>,
+}
+
+impl Surroundings {
+    /// Starts the marketplace for a host at `host_url`.
+    ///
+    /// # Errors
+    ///
+    /// One sentence that says what is wrong and what to do.
+    pub async fn start(options: &Options, host_url: &Url) -> Result<Self, String> {
+        let listener = bind(options.simulator_port, "--simulator-port").await?;
+        let simulator_url = loopback("127.0.0.1", &listener);
+        // The second name of this machine makes sign-in really cross-site, and `@nextLink` really another host.
+        let second_url = loopback("localhost", &listener);
+        let environment = settings(options, host_url, &simulator_url, &second_url)?;
+        let settings = Settings::read(|key| environment.get(key).cloned()).map_err(|problems| problems.to_string())?;
+        let simulator = simulator(options, &settings, host_url, &simulator_url, &second_url)?;
+        let mut serving = JoinSet::new();
+        serving.spawn(simulator.clone().serve(listener));
+        Ok(Self { simulator, simulator_url, environment, settings, serving })
+    }
 }
 
 /// The marketplace, which knows who is connected to it.
@@ -241,15 +267,9 @@ impl Dev {
     pub async fn ended(mut self) -> String {
         let stopped = self.host.until(|events| events.iter().any(|event| matches!(event, Event::Stopped { .. })));
         tokio::select! {
-            _ = &mut self.serving => "the simulator ended".to_owned(),
+            _ = self.serving.join_next() => "the simulator ended".to_owned(),
             () = stopped => "the Functions host stand-in gave up; the log above says why".to_owned(),
         }
-    }
-}
-
-impl Drop for Dev {
-    fn drop(&mut self) {
-        self.serving.abort();
     }
 }
 

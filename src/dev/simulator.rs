@@ -11,7 +11,7 @@
 //! access tokens by the machine's, because the client library that caches them reads that one.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use serde_json::Value;
 use time::{Duration, OffsetDateTime};
@@ -21,6 +21,7 @@ use url::Url;
 
 use super::receiver::Receiver;
 use crate::clock::Clock;
+use crate::mishap::Mishaps;
 
 mod api;
 mod call;
@@ -109,6 +110,8 @@ struct Inner {
     changed: Notify,
     http: reqwest::Client,
     receiver: Receiver,
+    /// Who says when a call of the API is taken in, and when its answer leaves.
+    mishaps: OnceLock<Mishaps>,
 }
 
 /// Everything that changes.
@@ -159,7 +162,8 @@ impl Simulator {
         let (state, changed) = (Mutex::new(state), Notify::new());
         let url = options.base_url.join("publisher/").expect("a relative path joins any base");
         let receiver = Receiver::new(options.clock.clone(), url);
-        Self(Arc::new(Inner { options, state, changed, http: courier::client(), receiver }))
+        let mishaps = OnceLock::new();
+        Self(Arc::new(Inner { options, state, changed, http: courier::client(), receiver, mishaps }))
     }
 
     /// Answers whoever connects to `listener` and sends webhooks, for ever.
@@ -195,6 +199,11 @@ impl Simulator {
         self.with(|state, _| Some(state.market.queue.next_due()? - state.ahead))
     }
 
+    /// Whether a webhook is due and can go at once: one of a subscription waits for the one before it.
+    pub fn is_delivery_due(&self) -> bool {
+        self.with(|state, now| state.market.queue.startable(now).is_some())
+    }
+
     /// How many webhooks are under way.
     pub fn deliveries_in_flight(&self) -> usize {
         self.with(|state, _| state.market.queue.under_way())
@@ -220,6 +229,12 @@ impl Simulator {
             }
             changed.await;
         }
+    }
+
+    /// Whoever steers these mishaps also says when a call of the fulfillment API is taken in, and when its answer leaves:
+    /// what happens in between is older than what the caller then knows. Counts once.
+    pub fn steer(&self, mishaps: Mishaps) {
+        let _ = self.0.mishaps.set(mishaps);
     }
 
     /// Somebody buys.

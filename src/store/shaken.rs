@@ -27,14 +27,14 @@ impl Shaken {
 
     pub(super) fn load<'a>(&'a self, id: &'a SubscriptionId) -> Answer<'a, Option<Stored>> {
         Box::pin(async move {
-            self.begin().await?;
+            self.begin("load", Some(id)).await?;
             self.store.load(id).await
         })
     }
 
     pub(super) fn save<'a>(&'a self, subscription: &'a Subscription, expected: Option<&'a Etag>) -> Answer<'a, Etag> {
         Box::pin(async move {
-            let mishap = self.begin().await?;
+            let mishap = self.begin("save", Some(&subscription.id)).await?;
             if mishap == Some(Mishap::LostRace) {
                 return Err(StoreError::Conflict);
             }
@@ -46,21 +46,21 @@ impl Shaken {
 
     pub(super) fn due(&self, now: OffsetDateTime) -> Answer<'_, Page> {
         Box::pin(async move {
-            self.begin().await?;
+            self.begin("due", None).await?;
             self.store.due(now).await
         })
     }
 
     pub(super) fn kept(&self, name: Kept) -> Answer<'_, Option<String>> {
         Box::pin(async move {
-            self.begin().await?;
+            self.begin("kept", None).await?;
             self.store.kept(name).await
         })
     }
 
     pub(super) fn keep<'a>(&'a self, name: Kept, text: &'a str) -> Answer<'a, ()> {
         Box::pin(async move {
-            let mishap = self.begin().await?;
+            let mishap = self.begin("keep", None).await?;
             self.store.keep(name, text).await?;
             self.end(mishap).await
         })
@@ -68,7 +68,7 @@ impl Shaken {
 
     pub(super) fn index<'a>(&'a self, holder: &'a Holder, id: &'a SubscriptionId) -> Answer<'a, ()> {
         Box::pin(async move {
-            let mishap = self.begin().await?;
+            let mishap = self.begin("index", Some(id)).await?;
             self.store.index(holder, id).await?;
             self.end(mishap).await
         })
@@ -76,7 +76,7 @@ impl Shaken {
 
     pub(super) fn held_by<'a>(&'a self, holder: &'a Holder) -> Answer<'a, Vec<SubscriptionId>> {
         Box::pin(async move {
-            self.begin().await?;
+            self.begin("held_by", None).await?;
             self.store.held_by(holder).await
         })
     }
@@ -87,13 +87,17 @@ impl Shaken {
 
     pub(super) fn page<'a>(&'a self, after: Option<&'a SubscriptionId>) -> Answer<'a, Page> {
         Box::pin(async move {
-            self.begin().await?;
+            self.begin("page", None).await?;
             self.store.page(after).await
         })
     }
 
-    async fn begin(&self) -> Result<Option<Mishap>, StoreError> {
-        match self.mishaps.begin().await {
+    async fn begin(
+        &self,
+        operation: &'static str,
+        subscription: Option<&SubscriptionId>,
+    ) -> Result<Option<Mishap>, StoreError> {
+        match self.mishaps.begin(operation, subscription.map(SubscriptionId::as_str)).await {
             Some(Mishap::Refused) => Err(StoreError::Unavailable("refused".to_owned())),
             mishap => Ok(mishap),
         }

@@ -173,7 +173,7 @@ impl Queue {
     }
 
     /// The first webhook that is due and may go: those of one subscription go one after the other, but for copies.
-    fn startable(&self, now: OffsetDateTime) -> Option<(OffsetDateTime, u64)> {
+    pub(super) fn startable(&self, now: OffsetDateTime) -> Option<(OffsetDateTime, u64)> {
         if self.paused || self.under_way.len() >= AT_ONCE {
             return None;
         }

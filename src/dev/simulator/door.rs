@@ -132,14 +132,22 @@ async fn answer(simulator: &Simulator, request: Request) -> Reply {
         Face::Publisher => return publisher(simulator, &request).await,
         _ => {}
     }
-    match strike(simulator, &face, &request) {
-        None => plain(simulator, &face, &request),
-        Some(rule) => {
-            if rule.effect == Effect::Done {
-                plain(simulator, &face, &request);
-            }
-            spoilt(&rule).await
-        }
+    stand(simulator, &face, &request).await;
+    let rule = strike(simulator, &face, &request);
+    let done = rule.as_ref().is_none_or(|rule| rule.effect == Effect::Done);
+    let reply = done.then(|| plain(simulator, &face, &request));
+    stand(simulator, &face, &request).await;
+    match (rule, reply) {
+        (None, Some(reply)) => reply,
+        (rule, _) => spoilt(&rule.expect("nothing else keeps a call from its answer")).await,
+    }
+}
+
+/// A call of the API, or its answer, waits where somebody steers.
+async fn stand(simulator: &Simulator, face: &Face, request: &Request) {
+    if let (Face::Api(route), Some(mishaps)) = (face, simulator.0.mishaps.get()) {
+        let caller = request.header("x-ms-correlationid").unwrap_or_default();
+        mishaps.stand(route.call.name(), &route.subscription, caller).await;
     }
 }
 

@@ -14,6 +14,9 @@ use serde_json::{Value, json};
 /// How many keys are published: the one that signs, and the one before it.
 const PUBLISHED: usize = 2;
 
+/// How many keys the simulators of a process share.
+const SHARED_KEYS: usize = 4;
+
 /// How a token is signed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Signature {
@@ -29,8 +32,12 @@ pub enum Signature {
     HmacWithPublicKey,
 }
 
-/// The keys, newest last.
-pub(super) struct Keys(Vec<Arc<Key>>);
+/// The keys.
+pub(super) struct Keys {
+    /// Newest last.
+    published: Vec<Arc<Key>>,
+    made: usize,
+}
 
 struct Key {
     id: String,
@@ -44,10 +51,11 @@ impl Key {
         Arc::new(Self { id: URL_SAFE_NO_PAD.encode(&print.as_ref()[..20]), pair })
     }
 
-    /// The first key of this process: making one takes a tenth of a second, and tests make many simulators.
-    fn first() -> Arc<Self> {
-        static FIRST: OnceLock<Arc<Key>> = OnceLock::new();
-        Arc::clone(FIRST.get_or_init(Self::generate))
+    /// The key of this number. Making one takes a tenth of a second, and tests make many simulators: the first ones are
+    /// made once for all of this process.
+    fn numbered(number: usize) -> Arc<Self> {
+        static SHARED: [OnceLock<Arc<Key>>; SHARED_KEYS] = [const { OnceLock::new() }; SHARED_KEYS];
+        SHARED.get(number).map_or_else(Self::generate, |key| Arc::clone(key.get_or_init(Self::generate)))
     }
 
     fn foreign() -> &'static Self {
@@ -77,19 +85,20 @@ fn modulus(pair: &KeyPair) -> Vec<u8> {
 impl Keys {
     /// One key.
     pub(super) fn new() -> Self {
-        Self(vec![Key::first()])
+        Self { published: vec![Key::numbered(0)], made: 1 }
     }
 
     /// A new key signs from now on. The one before it stays published, older ones do not.
     pub(super) fn rotate(&mut self) {
-        self.0.push(Key::generate());
-        let surplus = self.0.len().saturating_sub(PUBLISHED);
-        self.0.drain(..surplus);
+        self.published.push(Key::numbered(self.made));
+        self.made += 1;
+        let surplus = self.published.len().saturating_sub(PUBLISHED);
+        self.published.drain(..surplus);
     }
 
     /// A JSON web token with these claims.
     pub(super) fn sign(&self, claims: &Value, signature: Signature) -> String {
-        let ours = self.0.last().expect("there is always a key");
+        let ours = self.published.last().expect("there is always a key");
         let (algorithm, id) = match signature {
             Signature::Good | Signature::ForeignKey => ("RS256", &ours.id),
             Signature::UnpublishedKey => ("RS256", &Key::foreign().id),
@@ -117,7 +126,7 @@ impl Keys {
         if header["alg"] != "RS256" {
             return None;
         }
-        let key = self.0.iter().find(|key| header["kid"] == key.id.as_str())?;
+        let key = self.published.iter().find(|key| header["kid"] == key.id.as_str())?;
         UnparsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, key.pair.public_key().as_ref())
             .verify(message.as_bytes(), &decode(signature)?)
             .ok()?;
@@ -127,7 +136,7 @@ impl Keys {
     /// The published keys; one is of a kind that nobody knows yet. As with Entra each names its issuer, but for those of
     /// version 1.
     pub(super) fn published(&self, issuer: Option<&str>) -> Value {
-        let mut keys: Vec<Value> = self.0.iter().map(|key| published(key)).collect();
+        let mut keys: Vec<Value> = self.published.iter().map(|key| published(key)).collect();
         keys.insert(0, json!({ "kty": "LATTICE", "use": "sig", "kid": "a-kind-to-come", "v": "AAEC" }));
         for key in &mut keys {
             if let Some(issuer) = issuer {
