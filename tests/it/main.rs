@@ -47,6 +47,7 @@ mod serve;
 mod session;
 mod settings;
 mod signin;
+mod simulation;
 mod simulator;
 mod smoke;
 mod storage;
