@@ -52,6 +52,7 @@ impl Laws {
             assert_ne!(reply.status, 401, "Microsoft's own token is never proven wrong");
             if reply.status == 200 {
                 what_was_told_is_saved(store, request);
+                nothing_refused_is_waved_through(store, request);
             }
         }
     }
@@ -61,6 +62,8 @@ impl Laws {
         for record in records {
             let microsofts = simulated.iter().find(|one| one["id"] == record.id.as_str()).unwrap();
             assert!(record.duties.is_empty(), "still owed: {record:#?}");
+            consent_leads_to_an_activation(record);
+            orders_were_given_once(record, microsofts);
             if !untold.contains(record.id.as_str()) {
                 both_sides_are_equal(record, microsofts);
                 every_question_was_answered(record, microsofts);
@@ -117,6 +120,8 @@ fn nothing_is_undone(before: &Subscription, after: &Subscription) {
         let now = after.answered.iter().find(|one| one.operation == answered.operation);
         assert!(now.is_none_or(|now| now.decision == answered.decision), "two answers: {answered:?}, {now:?}");
     }
+    let operations: BTreeSet<_> = after.answered.iter().map(|one| one.operation.as_str()).collect();
+    assert_eq!(operations.len(), after.answered.len(), "an operation was taken in twice: {after:#?}");
     assert!(before.confirmed_at.is_none() || after.confirmed_at.is_some(), "consent is forgotten");
     assert!(before.outbox.sequence <= after.outbox.sequence, "the outbox goes back");
     assert_eq!(after.outbox.lost, 0, "events were dropped");
@@ -143,20 +148,50 @@ fn exit(before: &Subscription, after: &Subscription, id: &DutyId) -> bool {
         .any(|entry| exits.contains(&entry.what) && entry.to.as_deref().is_some_and(|to| to.starts_with(&name)))
 }
 
-/// 2xx means that what was told is on a saved record, at least as a duty to examine it.
-fn what_was_told_is_saved(store: &Store, request: &Request) {
+/// The record of which a webhook tells, and the operation, where it names one.
+fn told_of(store: &Store, request: &Request) -> (Subscription, Option<OperationId>) {
     let body: Value = serde_json::from_slice(&request.body).unwrap();
     let id = SubscriptionId::parse(body["subscriptionId"].as_str().unwrap()).unwrap();
     let stored = store.load(&id).now_or_never().expect("memory answers at once").unwrap();
     let record = stored.unwrap_or_else(|| panic!("200 without a record: {body}")).subscription;
-    if let Some(operation) = body["id"].as_str().and_then(OperationId::parse) {
+    (record, body["id"].as_str().and_then(OperationId::parse))
+}
+
+/// No 200 to a change that is refused.
+fn nothing_refused_is_waved_through(store: &Store, request: &Request) {
+    let (record, operation) = told_of(store, request);
+    let answered = operation.and_then(|operation| record.answer_to(&operation).cloned());
+    let refused = answered.is_some_and(|answered| answered.decision == Decision::Given(Verdict::Failure));
+    assert!(!refused, "200 to what is refused: {record:#?}");
+}
+
+/// 2xx means that what was told is on a saved record, at least as a duty to examine it.
+fn what_was_told_is_saved(store: &Store, request: &Request) {
+    let (record, operation) = told_of(store, request);
+    if let Some(operation) = operation {
         let examine = DutyId { kind: Kind::Examine, operation: Some(operation.clone()) };
         let known = record.answer_to(&operation).is_some() || record.duty(examine).is_some();
         // Of a subscription that was cancelled meanwhile nothing is examined any more, and the history says so.
         let told = |to: &str| to.contains(operation.as_str());
         let known = known || record.history.entries.iter().any(|entry| entry.to.as_deref().is_some_and(told));
-        assert!(known, "200 and forgotten: {body} {record:#?}");
+        assert!(known, "200 and forgotten: {operation} {record:#?}");
     }
+}
+
+/// Whoever agreed gets what they bought, or there is a reason why not.
+fn consent_leads_to_an_activation(record: &Subscription) {
+    let agreed = record.confirmed_at.is_some() && record.known.status == Status::PendingFulfillmentStart;
+    assert!(!agreed || record.refused.is_some(), "agreed, and never activated: {record:#?}");
+}
+
+/// What the publisher ordered reached Microsoft once at most, whatever became of the answers.
+fn orders_were_given_once(record: &Subscription, microsofts: &Value) {
+    let changes = ["ChangePlan", "ChangeQuantity", "Unsubscribe"];
+    let own =
+        |one: &&Value| one["operationRequestSource"] == "Partner" && changes.contains(&one["action"].as_str().unwrap());
+    let reached = operations(microsofts).iter().filter(own).count();
+    let ordered = record.history.entries.iter().filter(|entry| entry.what == Happening::Ordered).count();
+    assert!(reached <= ordered || record.history.dropped > 0, "{reached} changes for {ordered} orders: {record:#?}");
 }
 
 fn both_sides_are_equal(record: &Subscription, microsofts: &Value) {

@@ -281,7 +281,7 @@ impl Stage {
         let (id, abort) = task::start(&self.reports.0, begin(app.correlated(&correlation), correlation.clone()));
         let name = format!("{}: {what} on {instance}", self.named);
         self.note(format!("begins: {name}"));
-        self.tasks.push(Task { name, instance, id, correlation, abort, steps: VecDeque::new(), work });
+        self.tasks.push(Task { name, instance, id, correlation, abort, steps: VecDeque::new(), work, may_ring: false });
     }
 
     fn choices(&mut self, script: &Script) -> Vec<Choice> {
@@ -323,6 +323,8 @@ impl Stage {
         };
         let of = step.subscription.as_deref().map(short).unwrap_or_default();
         let saves = step.operation == "save";
+        self.tasks[place].may_ring |= ["save", "due"].contains(&step.operation);
+        assert!(step.operation != "ring" || self.tasks[place].may_ring, "rings before it has saved");
         let line = format!("{}: {} {of}", self.tasks[place].name, step.operation);
         let instance = self.tasks[place].instance;
         match fate {

@@ -26,6 +26,8 @@ pub(super) struct Task {
     /// The operations of storage that wait for leave.
     pub(super) steps: VecDeque<Step>,
     pub(super) work: Work,
+    /// Whether it has saved something, or found something saved: nobody rings before that.
+    pub(super) may_ring: bool,
 }
 
 /// What it is, with what must be done when it has ended.
