@@ -368,7 +368,7 @@ impl Stage {
         self.start_instance();
     }
 
-    /// A message of the queue is handed to a function, or lost on the way.
+    /// A message of the queue is handed to a function, or to two, or lost on the way.
     fn hear(&mut self, queue: Queue) {
         let Some(message) = self.queues.receive(queue.name(), 1, IN_PROCESS).pop() else { return };
         if self.rng.f64() < self.weather.lost_bell {
@@ -376,9 +376,14 @@ impl Stage {
             self.queues.delete(queue.name(), &message.id, &message.receipt);
             return;
         }
-        self.some_instance();
         let body = message.body.clone();
         let what = format!("bell {}", queue.name());
+        if self.rng.f64() < self.weather.doubled_bell {
+            let body = body.clone();
+            self.some_instance();
+            self.start(&what, Work::Nothing, |app, _| task::discharge(app, queue, body));
+        }
+        self.some_instance();
         self.start(&what, Work::Bell { queue, message }, |app, _| task::discharge(app, queue, body));
     }
 
