@@ -53,7 +53,7 @@ impl Manual {
         *self.now.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Moves the clock forward by `by` and wakes everybody who waits for a time that has now come.
+    /// Moves the clock by `by`, back where that is negative, and wakes everybody who waits for a time that has now come.
     pub fn advance(&self, by: Duration) {
         *self.now.lock().unwrap_or_else(PoisonError::into_inner) += by;
         self.moved.notify_waiters();

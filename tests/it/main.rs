@@ -25,6 +25,7 @@ mod landing;
 mod log;
 mod marketplace;
 mod message;
+mod mutations;
 mod notices;
 mod notification;
 mod notify;

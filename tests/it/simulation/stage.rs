@@ -180,8 +180,7 @@ impl Stage {
         for _ in 0..TURNS {
             self.come_to_stand().await;
             if self.rng.f64() < self.weather.jump && !self.tasks.is_empty() {
-                let by = Duration::seconds(self.rng.i64(1..200));
-                self.advance(by, "time jumps");
+                self.jump();
                 continue;
             }
             let choices = self.choices(script);
@@ -456,6 +455,20 @@ impl Stage {
             self.next_sweep += SWEEP;
         }
         set.into_iter().flatten().chain(due.map(|_| self.next_sweep)).min()
+    }
+
+    /// Time passes while work is under way, or one instance's clock is set: forwards or back, as far as clocks differ.
+    fn jump(&mut self) {
+        if self.rng.bool() {
+            let by = Duration::seconds(self.rng.i64(1..200));
+            return self.advance(by, "time jumps");
+        }
+        self.some_instance();
+        let skew = Duration::seconds(self.rng.i64(-self.weather.skew..=self.weather.skew));
+        let (number, clock) = (self.instances[0].number, self.instances[0].clock.clone());
+        self.note(format!("the clock of instance {number} is set, off by {skew}"));
+        let Clock::Manual(manual) = &clock else { unreachable!("worlds run on manual clocks") };
+        manual.advance(self.now() + skew - clock.now());
     }
 
     pub(super) fn advance(&mut self, by: Duration, why: &str) {
