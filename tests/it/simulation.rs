@@ -6,8 +6,10 @@
 //! what happened in it.
 
 mod door;
+mod instance;
 mod laws;
 mod script;
+mod settings;
 mod stage;
 mod task;
 mod trace;
@@ -79,6 +81,7 @@ async fn live(seed: u64, trace: Trace) {
 }
 
 /// Every `SHARES`th world.
+#[expect(clippy::print_stdout, reason = "a world that broke is told of at once, and not after the last one")]
 fn share(of: u64) {
     if setting("SEED").is_some() {
         return;
@@ -130,6 +133,7 @@ fn the_same_seed_is_the_same_world() {
 
 /// `tests/run --seed S`.
 #[test]
+#[expect(clippy::print_stdout, reason = "what happened is what was asked for")]
 fn one_world() {
     let Some(seed) = setting("SEED") else { return };
     let (trace, why) = world(seed);

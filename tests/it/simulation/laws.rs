@@ -34,11 +34,13 @@ impl Laws {
         self.consented.insert(id.to_owned());
     }
 
-    /// Something was saved.
-    pub(super) fn look(&mut self, store: &Store) {
+    /// Something was saved, by somebody who has asked Microsoft since they loaded the record, or has not.
+    pub(super) fn look(&mut self, store: &Store, reads_afresh: bool) {
         let page = store.page(None).now_or_never().expect("memory answers at once").unwrap();
         for record in page.subscriptions {
             if let Some(before) = self.seen.get(&record.id) {
+                let learnt = record.known != before.known;
+                assert!(!learnt || reads_afresh, "a reading from before the record was loaded: {record:#?}");
                 nothing_is_undone(before, &record);
                 duties_leave_by_three_exits(before, &record);
             }
@@ -47,7 +49,7 @@ impl Laws {
     }
 
     /// Somebody was answered.
-    pub(super) fn answered(&self, store: &Store, function: Function, request: &Request, reply: &Reply) {
+    pub(super) fn answered(store: &Store, function: Function, request: &Request, reply: &Reply) {
         if function == Function::Webhook {
             assert_ne!(reply.status, 401, "Microsoft's own token is never proven wrong");
             if reply.status == 200 {

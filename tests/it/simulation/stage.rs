@@ -10,8 +10,8 @@ use marketplace_fulfillment::app::App;
 use marketplace_fulfillment::bell::Bell;
 use marketplace_fulfillment::bell::memory::Queues;
 use marketplace_fulfillment::clock::Clock;
+use marketplace_fulfillment::dev::Surroundings;
 use marketplace_fulfillment::dev::simulator::Simulator;
-use marketplace_fulfillment::dev::{Options, Surroundings};
 use marketplace_fulfillment::duty::Queue;
 use marketplace_fulfillment::functions::{Answer, Function};
 use marketplace_fulfillment::mishap::{By, Mishap, Mishaps, Step};
@@ -28,15 +28,17 @@ use tokio::task::JoinHandle;
 use url::Url;
 
 use super::door::{self, Arrival};
+use super::instance::Instance;
 use super::laws::{self, Laws};
 use super::script::Script;
+use super::settings;
 use super::task::{self, Ended, Report, Task, Work};
 use super::trace::{Trace, short};
 use super::weather::{Fate, Weather};
 use crate::world::START;
 
 /// How long work that goes on may take, on the machine's clock. Far above what a loaded machine needs.
-const PATIENCE: RealDuration = RealDuration::from_secs(60);
+const PATIENCE: RealDuration = RealDuration::from_mins(1);
 
 /// After so many looks at work that goes on, others get their turn on the machine for a moment.
 const LOOKS: usize = 200;
@@ -60,13 +62,6 @@ const WRITES: [&str; 4] = ["save", "keep", "index", "ring"];
 /// How many turns of the runtime a deed needs at most, once it is allowed.
 const GOES_ON: usize = 20;
 
-/// One running program, with what it has learnt since its start and a clock of its own.
-struct Instance {
-    number: usize,
-    app: App,
-    clock: Clock,
-}
-
 /// Everything of one world.
 pub(super) struct Stage {
     pub(super) rng: Rng,
@@ -77,19 +72,19 @@ pub(super) struct Stage {
     pub(super) laws: Laws,
     pub(super) app_url: Url,
     pub(super) http: reqwest::Client,
-    clock: Clock,
+    pub(super) clock: Clock,
     queues: Queues,
-    shaken: (Store, Bell),
+    pub(super) shaken: (Store, Bell),
     steps: mpsc::UnboundedReceiver<Step>,
     arrivals: mpsc::UnboundedReceiver<Arrival>,
     reports: (mpsc::UnboundedSender<Report>, mpsc::UnboundedReceiver<Report>),
-    instances: Vec<Instance>,
-    started: usize,
-    tasks: Vec<Task>,
+    pub(super) instances: Vec<Instance>,
+    pub(super) started: usize,
+    pub(super) tasks: Vec<Task>,
     named: usize,
     people: Vec<JoinHandle<()>>,
     next_sweep: OffsetDateTime,
-    surroundings: Surroundings,
+    pub(super) surroundings: Surroundings,
     door: JoinHandle<()>,
 }
 
@@ -114,7 +109,7 @@ impl Stage {
         let (arrived, arrivals) = mpsc::unbounded_channel();
         let door = tokio::task::spawn_local(door::serve(listener, arrived));
         let clock = Clock::manual(START);
-        let surroundings = surroundings(seed, &mut rng, &clock, &app_url).await;
+        let surroundings = settings::surroundings(seed, &mut rng, &clock, &app_url).await;
         let simulator = surroundings.simulator.clone();
         simulator.set_faults(weather.faults.clone()).unwrap();
         simulator.receiver().set_answers(weather.answers.clone()).unwrap();
@@ -163,16 +158,6 @@ impl Stage {
 
     pub(super) fn note(&self, line: impl std::fmt::Display) {
         self.trace.note(self.now(), line);
-    }
-
-    fn start_instance(&mut self) {
-        let skew = Duration::seconds(self.rng.i64(-self.weather.skew..=self.weather.skew));
-        let clock = Clock::manual(self.now() + skew);
-        let (store, bell) = self.shaken.clone();
-        let app = App::new(self.surroundings.settings.clone(), clock.clone(), store, bell).unwrap();
-        self.started += 1;
-        self.note(format!("instance {} starts, its clock off by {skew}", self.started));
-        self.instances.push(Instance { number: self.started, app, clock });
     }
 
     /// Goes on until the script is over, nothing is under way, nothing is set to happen and nothing is owed.
@@ -261,12 +246,6 @@ impl Stage {
         self.start(&what, work, |app, id| task::answer(app, function, Request { invocation_id: id, ..request }));
     }
 
-    /// The instance that was drawn last stands in front, where `start` finds it.
-    fn some_instance(&mut self) {
-        let drawn = self.rng.usize(..self.instances.len());
-        self.instances.swap(0, drawn);
-    }
-
     fn start<F: Future<Output = Ended> + 'static>(
         &mut self,
         what: &str,
@@ -280,7 +259,16 @@ impl Stage {
         let (id, abort) = task::start(&self.reports.0, begin(app.correlated(&correlation), correlation.clone()));
         let name = format!("{}: {what} on {instance}", self.named);
         self.note(format!("begins: {name}"));
-        self.tasks.push(Task { name, instance, id, correlation, abort, steps: VecDeque::new(), work, may_ring: false });
+        self.tasks.push(Task {
+            name,
+            instance,
+            id,
+            correlation,
+            abort,
+            steps: VecDeque::new(),
+            work,
+            seen: Vec::new(),
+        });
     }
 
     fn choices(&mut self, script: &Script) -> Vec<Choice> {
@@ -322,8 +310,8 @@ impl Stage {
         };
         let of = step.subscription.as_deref().map(short).unwrap_or_default();
         let saves = step.operation == "save";
-        self.tasks[place].may_ring |= ["save", "due"].contains(&step.operation);
-        assert!(step.operation != "ring" || self.tasks[place].may_ring, "rings before it has saved");
+        self.tasks[place].sees(step.operation);
+        let reads_afresh = self.tasks[place].reads_afresh();
         let line = format!("{}: {} {of}", self.tasks[place].name, step.operation);
         let instance = self.tasks[place].instance;
         match fate {
@@ -342,7 +330,7 @@ impl Stage {
         }
         self.come_to_stand().await;
         if saves {
-            self.laws.look(&self.store);
+            self.laws.look(&self.store, reads_afresh);
         }
     }
 
@@ -351,20 +339,6 @@ impl Stage {
         for _ in 0..GOES_ON {
             tokio::task::yield_now().await;
         }
-    }
-
-    /// An instance dies with everything that it was doing, and another one takes its place.
-    fn die(&mut self, number: usize) {
-        self.note(format!("instance {number} dies"));
-        self.instances.retain(|instance| instance.number != number);
-        let (dead, alive) = std::mem::take(&mut self.tasks).into_iter().partition(|task| task.instance == number);
-        self.tasks = alive;
-        let dead: Vec<Task> = dead;
-        for task in dead {
-            self.note(format!("died: {}", task.name));
-            task.abort.abort();
-        }
-        self.start_instance();
     }
 
     /// A message of the queue is handed to a function, or to two, or lost on the way.
@@ -398,7 +372,7 @@ impl Stage {
         self.note(format!("ends: {} {status} {why}", task.name));
         match task.work {
             Work::Request { function, request, reply } => {
-                self.answered(task.instance, function, &request, reply, ended)
+                self.answered(task.instance, function, &request, reply, ended);
             }
             Work::Bell { queue, message } => {
                 let name = queue.name();
@@ -429,7 +403,7 @@ impl Stage {
             Ended::Answered(answer, _) => *answer,
             _ => Reply::new(500, "text/plain", "panicked").into(),
         };
-        self.laws.answered(&self.store, function, request, &said);
+        Laws::answered(&self.store, function, request, &said);
         if let Some(reply) = reply {
             // Whoever asked has gone.
             let _ = reply.send(said);
@@ -455,20 +429,6 @@ impl Stage {
             self.next_sweep += SWEEP;
         }
         set.into_iter().flatten().chain(due.map(|_| self.next_sweep)).min()
-    }
-
-    /// Time passes while work is under way, or one instance's clock is set: forwards or back, as far as clocks differ.
-    fn jump(&mut self) {
-        if self.rng.bool() {
-            let by = Duration::seconds(self.rng.i64(1..200));
-            return self.advance(by, "time jumps");
-        }
-        self.some_instance();
-        let skew = Duration::seconds(self.rng.i64(-self.weather.skew..=self.weather.skew));
-        let (number, clock) = (self.instances[0].number, self.instances[0].clock.clone());
-        self.note(format!("the clock of instance {number} is set, off by {skew}"));
-        let Clock::Manual(manual) = &clock else { unreachable!("worlds run on manual clocks") };
-        manual.advance(self.now() + skew - clock.now());
     }
 
     pub(super) fn advance(&mut self, by: Duration, why: &str) {
@@ -528,32 +488,4 @@ impl Drop for Stage {
     fn drop(&mut self) {
         self.door.abort();
     }
-}
-
-async fn surroundings(seed: u64, rng: &mut Rng, clock: &Clock, app_url: &Url) -> Surroundings {
-    let mut environment = vec![("RECONCILE", "repair".to_owned())];
-    if rng.u8(..4) == 0 {
-        environment.push(("ACTIVATION", "publisher".to_owned()));
-    }
-    if rng.bool() {
-        let limits = r#"{"seatLimits":[{"plan":"silver","max":20},{"plan":"gold","max":10}]}"#;
-        environment.push(("CHANGE_POLICY", limits.to_owned()));
-    }
-    if rng.u8(..5) == 0 {
-        environment.push(("PUBLISHER_EVENTS_URL", String::new()));
-    }
-    let options = Options {
-        port: 0,
-        simulator_port: 0,
-        enable_auth: false,
-        seed,
-        app_root: None,
-        traceparent: false,
-        clock: clock.clone(),
-        app: None,
-        environment: environment.into_iter().map(|(key, value)| (key.to_owned(), value)).collect(),
-        storage: None,
-        program: None,
-    };
-    Surroundings::start(&options, app_url).await.unwrap()
 }

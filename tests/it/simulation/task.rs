@@ -26,8 +26,8 @@ pub(super) struct Task {
     /// The operations of storage that wait for leave.
     pub(super) steps: VecDeque<Step>,
     pub(super) work: Work,
-    /// Whether it has saved something, or found something saved: nobody rings before that.
-    pub(super) may_ring: bool,
+    /// What it has done so far, step by step.
+    pub(super) seen: Vec<&'static str>,
 }
 
 /// What it is, with what must be done when it has ended.
@@ -102,6 +102,19 @@ impl Task {
     /// Whether it goes on by itself: it waits for no step.
     pub(super) fn goes_on(&self) -> bool {
         self.steps.is_empty()
+    }
+
+    /// It takes this step. Nobody rings before something is saved, or was found saved.
+    pub(super) fn sees(&mut self, step: &'static str) {
+        self.seen.push(step);
+        let saved = self.seen.iter().any(|seen| ["save", "due"].contains(seen));
+        assert!(step != "ring" || saved, "{} rings before it has saved", self.name);
+    }
+
+    /// Whether it has asked Microsoft since it loaded the record. A pass loads and asks for several at a time.
+    pub(super) fn reads_afresh(&self) -> bool {
+        let last = |step: &str| self.seen.iter().rposition(|seen| *seen == step);
+        self.name.contains("reconcile") || last("get-subscription") > last("load")
     }
 
     /// Whether Microsoft waits for its answer.

@@ -18,7 +18,7 @@ impl Trace {
     pub(super) fn note(&self, now: OffsetDateTime, line: impl Display) {
         let at = (now - START).whole_milliseconds();
         let (seconds, milliseconds) = (at / 1000, at % 1000);
-        let line = format!("{:>6}.{milliseconds:03}  {line}", seconds);
+        let line = format!("{seconds:>6}.{milliseconds:03}  {line}");
         self.0.lock().unwrap().push(line);
     }
 
