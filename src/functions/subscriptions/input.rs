@@ -101,9 +101,8 @@ pub(super) fn person(request: &Request) -> Result<Option<String>, Objection> {
     let Some(person) = request.header(PERSON).map(str::trim).filter(|person| !person.is_empty()) else {
         return Ok(None);
     };
-    if person.chars().count() > PERSON_LENGTH || person.chars().any(char::is_control) {
-        let detail =
-            format!("The header {PERSON} has at most {PERSON_LENGTH} characters, none of them a control character.");
+    if person.chars().count() > PERSON_LENGTH || !person.chars().all(|character| (' '..='~').contains(&character)) {
+        let detail = format!("The header {PERSON} has at most {PERSON_LENGTH} characters, visible ASCII and spaces.");
         return Err(Objection::new(PERSON, detail));
     }
     Ok(Some(person.to_owned()))
