@@ -168,6 +168,9 @@ fn every_operation_documents_its_parameters_and_its_answers() {
         let at = format!("{method} {path}");
         assert!(ids.insert(operation["operationId"].as_str().unwrap()), "{at}: an id of its own");
         assert!(operation["summary"].is_string() && operation["description"].is_string(), "{at}");
+        let is_described = |tag: &Value| DOCUMENT["tags"].as_array().unwrap().iter().any(|known| known["name"] == *tag);
+        let tags = operation["tags"].as_array().unwrap();
+        assert!(!tags.is_empty() && tags.iter().all(is_described), "{at}: {tags:?}");
         let parameters = operation["parameters"].as_array().into_iter().flatten().map(resolved);
         let in_path = parameters.filter(|parameter| parameter["in"] == "path");
         let parameters: BTreeSet<_> = in_path.map(|parameter| parameter["name"].as_str().unwrap()).collect();
