@@ -13,8 +13,9 @@ use tokio::process::Command;
 use crate::process::{self, Running};
 use crate::reference;
 
-/// How long schemathesis may take for what it does in half a minute.
-const PATIENCE: Duration = Duration::from_mins(5);
+/// How long schemathesis may take for what it does in half a minute: less than what this story may take in all
+/// (`.config/nextest.toml`), so that it is heard out.
+const PATIENCE: Duration = Duration::from_mins(8);
 
 /// How many subscriptions there are: enough that some are still active after others were cancelled.
 const SUBSCRIPTIONS: usize = 60;
