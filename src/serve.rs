@@ -254,8 +254,8 @@ async fn unroutable(rejection: Rejection) -> Result<Response<String>, Infallible
 }
 
 fn plain_headers(headers: &HeaderMap) -> Vec<(String, String)> {
-    let text = |value: &warp::http::HeaderValue| value.to_str().ok().map(str::to_owned);
-    headers.iter().filter_map(|(name, value)| Some((name.as_str().to_owned(), text(value)?))).collect()
+    let text = |value: &warp::http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+    headers.iter().map(|(name, value)| (name.as_str().to_owned(), text(value))).collect()
 }
 
 fn encode(reply: Reply) -> Response<String> {

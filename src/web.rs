@@ -13,7 +13,7 @@ pub struct Request {
     pub path: String,
     /// The query as it came, still percent-encoded; see [`Request::query`].
     pub raw_query: String,
-    /// Header names in lower case, with their values; values that are not visible ASCII are left out.
+    /// Header names in lower case, with their values as they came; a byte that is no UTF-8 is a replacement character.
     pub headers: Vec<(String, String)>,
     /// The body, within the limit of the door it came through.
     pub body: Bytes,

@@ -7,6 +7,7 @@ mod activate;
 mod azurite;
 mod browser;
 mod caller;
+mod conformance;
 mod connecting;
 mod decisions;
 mod declarations;

@@ -42,20 +42,28 @@ async fn run(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
 }
 
 /// A running `fulfillment dev`.
-struct Running {
+pub(crate) struct Running {
     child: Child,
-    lines: Lines<BufReader<ChildStdout>>,
+    lines: Option<Lines<BufReader<ChildStdout>>>,
     read: Vec<String>,
-    host: String,
-    simulator: String,
+    pub(crate) host: String,
+    pub(crate) simulator: String,
+    /// The function key, where one is asked for.
+    pub(crate) key: Option<String>,
 }
 
 impl Running {
+    /// What it writes from now on, for somebody who reads it beside the story.
+    pub(crate) fn take_log(&mut self) -> Lines<BufReader<ChildStdout>> {
+        self.lines.take().expect("nobody else reads the log")
+    }
+
     /// Waits for a line. It is kept for [`Running::log`] with those before it.
     async fn until(&mut self, wanted: impl Fn(&Value) -> bool) {
+        let lines = self.lines.as_mut().expect("nobody else reads the log");
         let found = async {
             loop {
-                let line = self.lines.next_line().await.unwrap().expect("the program runs");
+                let line = lines.next_line().await.unwrap().expect("the program runs");
                 let found = serde_json::from_str(&line).is_ok_and(|line| wanted(&line));
                 self.read.push(line);
                 if found {
@@ -69,8 +77,8 @@ impl Running {
     /// Ends the program. Everything that it wrote to stdout, as text and line by line.
     async fn log(&mut self) -> (String, Vec<Value>) {
         self.child.start_kill().unwrap();
-        let mut log = std::mem::take(&mut self.read);
-        while let Some(line) = self.lines.next_line().await.unwrap() {
+        let (mut log, mut lines) = (std::mem::take(&mut self.read), self.take_log());
+        while let Some(line) = lines.next_line().await.unwrap() {
             log.push(line);
         }
         let lines = log.iter().map(|line| serde_json::from_str(line).expect(line)).collect();
@@ -78,7 +86,7 @@ impl Running {
     }
 }
 
-async fn dev(arguments: &[&str]) -> Running {
+pub(crate) async fn dev(arguments: &[&str]) -> Running {
     let arguments = [&["dev", "--port", "0", "--simulator-port", "0"], arguments].concat();
     let mut child = program(&arguments, &[]).spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
@@ -96,7 +104,9 @@ async fn dev(arguments: &[&str]) -> Running {
     let mut words = ready.split(' ');
     let host = words.next().unwrap().to_owned();
     assert_eq!(words.next(), Some("simulator:"), "{ready}");
-    Running { child, lines, read, host, simulator: words.next().unwrap().to_owned() }
+    let simulator = words.next().unwrap().to_owned();
+    let key = ready.split_once(" function key: ").map(|(_, key)| key.to_owned());
+    Running { child, lines: Some(lines), read, host, simulator, key }
 }
 
 #[tokio::test]

@@ -103,7 +103,8 @@ fn cached(request: &Request, body: &Value) -> Reply {
     let tag = URL_SAFE_NO_PAD.encode(digest(&SHA256, body.to_string().as_bytes()));
     let tag = format!("\"{tag}\"");
     let known = request.header("if-none-match").unwrap_or_default();
-    let is_known = known.split(',').map(|known| known.trim().trim_start_matches("W/")).any(|known| known == tag);
+    let mut known = known.split(',').map(|known| known.trim().trim_start_matches("W/"));
+    let is_known = known.any(|known| known == tag || known == "*");
     let reply = if is_known { Reply::not_modified() } else { Reply::json(200, body) };
     let cached = format!("private, max-age={}", LOOK_UP_CACHED_FOR.whole_seconds());
     reply.with("etag", tag).with("cache-control", cached)

@@ -101,9 +101,8 @@ pub(super) fn person(request: &Request) -> Result<Option<String>, Objection> {
     let Some(person) = request.header(PERSON).map(str::trim).filter(|person| !person.is_empty()) else {
         return Ok(None);
     };
-    if person.chars().count() > PERSON_LENGTH || person.chars().any(char::is_control) {
-        let detail =
-            format!("The header {PERSON} has at most {PERSON_LENGTH} characters, none of them a control character.");
+    if person.chars().count() > PERSON_LENGTH || !person.chars().all(|character| (' '..='~').contains(&character)) {
+        let detail = format!("The header {PERSON} has at most {PERSON_LENGTH} characters, visible ASCII and spaces.");
         return Err(Objection::new(PERSON, detail));
     }
     Ok(Some(person.to_owned()))
@@ -127,8 +126,7 @@ pub(super) fn wanted(request: &Request) -> Result<Wanted, Objection> {
             plan.map(|plan| Wanted::Plan(plan.to_owned())).ok_or_else(|| Objection::new("planId", detail()))
         }
         (None, Some(quantity)) => {
-            let quantity = quantity.as_u64().and_then(|quantity| u32::try_from(quantity).ok());
-            let quantity = quantity.filter(|quantity| *quantity > 0);
+            let quantity = whole(quantity).filter(|quantity| *quantity > 0);
             let detail = "The field quantity is a whole number of seats, at least 1.";
             quantity.map(Wanted::Quantity).ok_or_else(|| Objection::new("quantity", detail))
         }
@@ -137,6 +135,12 @@ pub(super) fn wanted(request: &Request) -> Result<Wanted, Objection> {
             "The body names exactly one of planId and quantity: Microsoft changes one at a time.",
         )),
     }
+}
+
+/// A whole number. JSON has one kind of number: some languages write five as `5.0`.
+fn whole(value: &Value) -> Option<u32> {
+    let number = value.as_f64().filter(|number| number.fract() == 0.0)?;
+    format!("{number:.0}").parse().ok()
 }
 
 /// `{"reason": "..."}`.

@@ -168,6 +168,9 @@ fn every_operation_documents_its_parameters_and_its_answers() {
         let at = format!("{method} {path}");
         assert!(ids.insert(operation["operationId"].as_str().unwrap()), "{at}: an id of its own");
         assert!(operation["summary"].is_string() && operation["description"].is_string(), "{at}");
+        let is_described = |tag: &Value| DOCUMENT["tags"].as_array().unwrap().iter().any(|known| known["name"] == *tag);
+        let tags = operation["tags"].as_array().unwrap();
+        assert!(!tags.is_empty() && tags.iter().all(is_described), "{at}: {tags:?}");
         let parameters = operation["parameters"].as_array().into_iter().flatten().map(resolved);
         let in_path = parameters.filter(|parameter| parameter["in"] == "path");
         let parameters: BTreeSet<_> = in_path.map(|parameter| parameter["name"].as_str().unwrap()).collect();
@@ -213,6 +216,41 @@ fn every_example_is_one() {
         }
     }
     assert!(examples > 100, "{examples}");
+}
+
+/// Whoever follows a link gets what the other operation asks for, out of the request or the answer.
+#[test]
+fn every_link_leads_from_an_answer_to_an_operation() {
+    let mut links = 0;
+    for (method, path, operation) in operations() {
+        for (status, response) in object(&operation["responses"]) {
+            let response = resolved(response);
+            let (_, content) = object(&response["content"]).next().unwrap_or(("", &Value::Null));
+            for (name, link) in object(&response["links"]) {
+                let (at, link) = (format!("{method} {path} {status} {name}"), resolved(link));
+                let target = operations().find(|(_, _, target)| target["operationId"] == link["operationId"]);
+                let (_, form, target) = target.unwrap_or_else(|| panic!("{at}: leads nowhere"));
+                let known = target["parameters"].as_array().into_iter().flatten().map(resolved);
+                let known: BTreeSet<_> = known.map(|parameter| parameter["name"].as_str().unwrap()).collect();
+                let given: BTreeSet<_> = object(&link["parameters"]).map(|(name, _)| name).collect();
+                assert!(given.is_subset(&known), "{at}: {given:?} of {known:?}");
+                let asked = form.split('/').filter_map(|segment| segment.strip_prefix('{')?.strip_suffix('}'));
+                assert!(asked.into_iter().all(|name| given.contains(name)), "{at}: {given:?}");
+                for (name, from) in object(&link["parameters"]) {
+                    let from = from.as_str().unwrap();
+                    let found = match from.strip_prefix("$response.body#") {
+                        Some(pointer) => content["example"].pointer(pointer).is_some_and(Value::is_string),
+                        None => {
+                            from.strip_prefix("$request.path.").is_some_and(|of| path.contains(&format!("{{{of}}}")))
+                        }
+                    };
+                    assert!(found, "{at}: {name} is not at {from}");
+                }
+                links += 1;
+            }
+        }
+    }
+    assert!(links > 20, "{links}");
 }
 
 #[test]

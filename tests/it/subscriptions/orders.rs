@@ -36,6 +36,24 @@ async fn an_operator_activates_a_purchase_that_no_buyer_opened() {
     .await;
 }
 
+/// JSON Schema, and so the document, calls `12.0` an integer.
+#[tokio::test]
+async fn seats_as_languages_without_integers_write_them() {
+    story(async |world| {
+        let id = silver(world).await;
+        let publisher = Publisher::new(world);
+        for other in [json!(12.5), json!(-1.0), json!(-0.0), json!(4_294_967_296.0), json!(1e300), json!("12")] {
+            let said = publisher.patch(&format!("/{id}"), &json!({ "quantity": other })).await;
+            said.assert_refused(400, "bad_request");
+        }
+        let said = publisher.call("PATCH", &format!("/{id}"), r#"{"quantity":12.0}"#).await;
+        said.assert_accepted("change");
+        world.settle().await;
+        assert_eq!(world.record(&id).await.unwrap().known.quantity, Some(12));
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn another_plan_other_seats_and_the_end() {
     story(async |world| {

@@ -70,7 +70,7 @@ impl<'a> Publisher<'a> {
         let url = self.base.join(&format!("/api/subscriptions{path}")).unwrap();
         let mut request = self.world.http.request(Method::from_bytes(method.as_bytes()).unwrap(), url);
         if let Some(person) = self.person {
-            request = request.header("x-acting-person", person);
+            request = request.header("x-acting-person", person.as_bytes());
         }
         if let Some(etag) = &self.has {
             request = request.header("if-none-match", etag);

@@ -193,12 +193,14 @@ async fn a_person_that_cannot_be_kept_is_refused() {
     story(async |world| {
         let id = silver(world).await;
         let long: &'static str = "x".repeat(PERSON_LENGTH + 1).leak();
-        for person in [long, "Ada\tLovelace"] {
+        for person in [long, "Ada\tLovelace", "Zoë", "\u{84}"] {
             let publisher = Publisher::acting_for(world, person);
             let said = publisher.patch(&format!("/{id}"), &json!({ "planId": "gold" })).await;
             said.assert_refused(400, "bad_request");
             assert!(said.body["detail"].as_str().unwrap().contains("x-acting-person"), "{said:?}");
         }
+        let record = world.record(&id).await.unwrap();
+        assert!(record.duties.is_empty(), "no order is taken without the person on whose behalf it is: {record:?}");
         let most: &'static str = "x".repeat(PERSON_LENGTH).leak();
         Publisher::acting_for(world, most).delete(&format!("/{id}")).await.assert_accepted("cancel");
         world.settle().await;
