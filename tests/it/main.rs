@@ -42,6 +42,7 @@ mod receivers;
 mod reconcile;
 mod record;
 mod reference;
+mod security;
 mod sentences;
 mod serve;
 mod session;
