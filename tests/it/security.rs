@@ -2,3 +2,4 @@
 //! answers, the log, and the source itself. `docs/security.md` names these and all the others.
 
 mod answers;
+mod packed;
