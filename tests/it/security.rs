@@ -2,4 +2,5 @@
 //! answers, the log, and the source itself. `docs/security.md` names these and all the others.
 
 mod answers;
+mod log;
 mod packed;
