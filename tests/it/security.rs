@@ -5,4 +5,5 @@ mod answers;
 mod door;
 mod log;
 mod packed;
+mod page;
 mod source;
