@@ -10,6 +10,7 @@ use crate::duty::Queue;
 use crate::error::{Code, Fault};
 use crate::mishap::{Mishap, Mishaps};
 use crate::subscription::SubscriptionId;
+use crate::words::scrub;
 
 use memory::Queues;
 
@@ -78,7 +79,9 @@ impl Doorbell {
     /// queue, where a person can read it.
     pub fn decode(queue: Queue, message: &[u8]) -> Result<Self, Fault> {
         let bad = |why: String| Fault::new(Code::BadEnvelope, format!("message in {}: {why}", queue.name()));
-        let form: Form = serde_json::from_slice(message).map_err(|error| bad(error.to_string()))?;
+        // The words of the error repeat what the message holds, and that may be anything, of any length.
+        let unread = |error: serde_json::Error| bad(scrub(&error.to_string(), &[]));
+        let form: Form = serde_json::from_slice(message).map_err(unread)?;
         if form.v != VERSION {
             return Err(bad(format!("form {} is not {VERSION}", form.v)));
         }

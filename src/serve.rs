@@ -3,6 +3,7 @@
 //! once. The only production file that knows warp.
 
 mod invocation;
+mod protection;
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -27,6 +28,7 @@ use crate::span::Scope;
 use crate::web::{Reply, Request};
 
 use self::invocation::Invocation;
+use self::protection::protect;
 
 /// The largest body taken, in bytes. A queue message of 64 KiB needs 88 KiB in its envelope; Entra's form and
 /// Microsoft's webhook stay below 16 KiB.
@@ -62,7 +64,10 @@ pub async fn serve(app: App, listener: TcpListener) {
         let app = app.clone();
         incoming().then(move |incoming| open(app.clone(), incoming).map(encode))
     };
-    let http = warp::path("api").and(door(|app, incoming| http_door(app, incoming).boxed()));
+    let http = warp::path("api").and(door(|app, incoming| {
+        let over_tls = app.settings.public_url.scheme() == "https";
+        http_door(app, incoming).map(move |reply| protect(reply, over_tls)).boxed()
+    }));
     let host = warp::post().and(door(|app, incoming| host_door(app, incoming).boxed()));
     let routes = ready.or(http).unify().or(host).unify().recover(unroutable).unify().boxed();
     warp::serve(routes).incoming(listener).run().await;

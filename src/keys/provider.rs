@@ -10,6 +10,7 @@ use url::Url;
 use crate::error::{Code, Fault};
 use crate::settings::is_loopback;
 use crate::span::{Call, CallOut, Failed};
+use crate::words::scrub;
 
 /// For each of the two documents, connecting and reading. Entra answers in well under a second; a buyer waits for both.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(4);
@@ -188,9 +189,7 @@ async fn document<T: DeserializeOwned>(http: &reqwest::Client, url: &Url, docume
     let (name, operation) = document;
     let mut span = Call::new("Entra", operation, "GET", url).begin();
     let body = body_of(http, url, name, &mut span).await;
-    let read = body.and_then(|body| {
-        serde_json::from_slice(&body).map_err(|error| unavailable(&format!("{name}: not the expected JSON: {error}")))
-    });
+    let read = body.and_then(|body| serde_json::from_slice(&body).map_err(|error| unexpected(name, &error)));
     span.end(read.as_ref().map(drop).map_err(|fault| Failed { kind: fault.code.as_str(), ..Failed::default() }));
     read
 }
@@ -238,6 +237,11 @@ fn reason(error: &reqwest::Error) -> &'static str {
     } else {
         "the connection broke"
     }
+}
+
+/// Says what is wrong with the JSON. The words of the error repeat what stands there, of any length.
+pub(super) fn unexpected(name: &str, error: &serde_json::Error) -> Fault {
+    unavailable(&format!("{name}: not the expected JSON: {}", scrub(&error.to_string(), &[])))
 }
 
 pub(super) fn unavailable(reason: &str) -> Fault {

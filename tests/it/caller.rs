@@ -209,6 +209,22 @@ async fn only_entras_own_signature_counts() {
     }
 }
 
+/// A list that Entra would never publish: 1,024 bits, which somebody with money can break. The token was signed with it once,
+/// and the private key is gone.
+#[tokio::test]
+async fn a_key_that_is_too_short_proves_nothing() {
+    let entra = entra().await;
+    let modulus = "u1JrcZePbcazYMECUAWoOSL4GGs4T_I6EXN19iZQZC1wkBcXVIeS1VM_-TbxBFFoaHpp-mtNbDwRCqTm61mwbDKgvHez1KyMuov-lWhM\
+                   3q-tS_8PtwlDdUCiVvzTpKiWo4K_jcmZ1l2JmEJ_bbb3W-Saa1dTC2iz3dpM18eJqTc";
+    let weak = json!({ "kty": "RSA", "use": "sig", "kid": "weak", "n": modulus, "e": "AQAB" });
+    entra.change(|answers| answers.keys = key_list(&[weak, listed("first", key(0))]));
+    let token = "eyJhbGciOiJSUzI1NiIsImtpZCI6IndlYWsifQ.eyJhdWQiOiJub2JvZHkifQ.sKQTlz-cuIvwgBdw0HAnXKJO0g889njzn0QiwOWAPzTQ3xO\
+                 ti3DpMl2FCqehBU7IIbez7fE5wsS6Qtt4ntIDtdA2mjmotBbp6lnodpVtucoFrFPpC6er6mnm-gRfRqileTqaU7EV3Msa18YWGDieqf91aI5QcTp\
+                 e27aN3fOB4gE";
+    let fault = refusal(&caller_at(&entra.url), &format!("Bearer {token}"), NOW).await;
+    assert_refused(&fault, "the webhook token's signature is not by the key that it names");
+}
+
 #[tokio::test]
 async fn a_key_of_another_issuer_does_not_sign_for_the_marketplace() {
     for (owner, passes) in [

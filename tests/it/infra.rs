@@ -6,6 +6,7 @@
 mod alerts;
 mod bicep;
 mod scripts;
+mod secure;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

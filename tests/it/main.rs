@@ -44,6 +44,7 @@ mod receivers;
 mod reconcile;
 mod record;
 mod reference;
+mod security;
 mod sentences;
 mod serve;
 mod session;

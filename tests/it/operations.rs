@@ -195,3 +195,14 @@ fn the_host_hands_on_every_line() {
     assert_eq!(host["logging"]["logLevel"]["default"], "Information");
     assert!(host["logging"]["logLevel"]["Host.Function.Console"].is_null());
 }
+
+/// A landing page's address holds a purchase token, and whoever calls `subscriptions` may put the function key into its
+/// query. The host's line of a request leaves queries out unless it is told otherwise; its line of what it passes on to
+/// us (a dependency, to it) has them (Azure/azure-functions-host#11602, mended in hosts of 2026 only).
+#[test]
+fn the_host_writes_no_query_down() {
+    let host: Value = serde_json::from_str(&file("host.json").unwrap()).unwrap();
+    let insights = &host["logging"]["applicationInsights"];
+    assert_eq!(insights["enableDependencyTracking"], false, "{insights}");
+    assert!(insights["httpAutoCollectionOptions"].is_null() && insights["enableQueryStringTracing"].is_null());
+}

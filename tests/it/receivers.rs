@@ -55,6 +55,7 @@ for_each_runtime!(
     refuses_commands,
     takes_each_hand_off_once,
     takes_no_hand_off_of_somebody_else,
+    complains_in_one_line,
     fetches_keys_seldom,
     follows_a_subscription,
     answers_the_questions
@@ -280,6 +281,20 @@ async fn takes_no_hand_off_of_somebody_else(runtime: Runtime) {
     }
     assert_eq!(receiver.state().await["handoffs"], json!([]));
     assert_eq!(receiver.hand_over(&fulfillment.token(&good)).await.status(), 303);
+}
+
+/// Anybody can send a header, and an old way of writing one folds it over lines.
+async fn complains_in_one_line(runtime: Runtime) {
+    let Some(receiver) = Receiver::start(runtime, "http://127.0.0.1:1", &[]).await else { return };
+    let head = "POST /events HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\nconnection: close\r\n";
+    for id in ["evt\r\n FORGED: paid", "evt\r\n\tFORGED: paid", "evt\u{1b}[31mFORGED"] {
+        let signed = "webhook-timestamp: 1\r\nwebhook-signature: v1,x\r\n";
+        receiver.send_raw(&format!("{head}webhook-id: {id}\r\n{signed}\r\n{{}}")).await;
+    }
+    let complaints = receiver.complaints();
+    assert!(!complaints.lines().any(|line| line.trim_start().starts_with("FORGED")), "{complaints}");
+    assert!(!complaints.contains('\u{1b}'), "{complaints:?}");
+    assert_eq!(receiver.state().await["events"], 0);
 }
 
 async fn fetches_keys_seldom(runtime: Runtime) {

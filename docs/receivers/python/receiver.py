@@ -169,7 +169,8 @@ def verified(headers, body):
             return webhook.verify(body, headers)
         except Exception as error:  # the library's own, and what a header that is no base64 raises in it
             wrong = error
-    print(f"{headers.get('webhook-id')}: {wrong}", file=sys.stderr)
+    # As Python writes it: anybody can send a header, and a folded one has lines.
+    print(f"{headers.get('webhook-id')!r}: {wrong}", file=sys.stderr)
     return None
 
 

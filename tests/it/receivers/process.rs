@@ -7,7 +7,7 @@ use std::time::Duration;
 use reqwest::Response;
 use serde_json::Value;
 use tempfile::TempDir;
-use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::{Child, Command};
 use tokio::sync::watch;
 
@@ -22,6 +22,9 @@ const BUILD_PATIENCE: Duration = Duration::from_mins(3);
 
 /// Ports that no system hands out by itself, so that nobody takes one between two looks.
 const PORTS: std::ops::Range<u16> = 20_000..30_000;
+
+/// What it writes to stderr, in its folder.
+const COMPLAINTS: &str = "stderr";
 
 /// How often a start may find that its port is taken.
 pub(crate) const STARTS: usize = 10;
@@ -40,7 +43,7 @@ pub(crate) struct Receiver {
     http: reqwest::Client,
     printed: watch::Receiver<Vec<String>>,
     _child: Child,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Runtime {
@@ -137,6 +140,7 @@ impl Receiver {
             .envs(settings.iter().copied())
             .current_dir(folder.path())
             .stdout(Stdio::piped())
+            .stderr(std::fs::File::create(folder.path().join(COMPLAINTS)).unwrap())
             .kill_on_drop(true);
         let mut child = command.spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
@@ -157,7 +161,22 @@ impl Receiver {
         // A connection for each request: one that the receiver is about to close is not used again.
         let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy();
         let http = http.timeout(PATIENCE).pool_max_idle_per_host(0);
-        Some(Self { url, http: http.build().unwrap(), printed, _child: child, _folder: folder })
+        Some(Self { url, http: http.build().unwrap(), printed, _child: child, folder })
+    }
+
+    /// Sends these very bytes, and waits until it hangs up.
+    pub(crate) async fn send_raw(&self, bytes: &str) {
+        let address = self.url.strip_prefix("http://").unwrap();
+        let mut connection = tokio::net::TcpStream::connect(address).await.unwrap();
+        connection.write_all(bytes.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        let hangs_up = connection.read_to_string(&mut answer);
+        tokio::time::timeout(PATIENCE, hangs_up).await.expect("it hangs up").unwrap();
+    }
+
+    /// What it complained of up to now, as it was written.
+    pub(crate) fn complaints(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join(COMPLAINTS)).unwrap()
     }
 
     pub(crate) async fn post(&self, path: &str, message: &Message) -> Response {
