@@ -188,9 +188,7 @@ async fn document<T: DeserializeOwned>(http: &reqwest::Client, url: &Url, docume
     let (name, operation) = document;
     let mut span = Call::new("Entra", operation, "GET", url).begin();
     let body = body_of(http, url, name, &mut span).await;
-    let read = body.and_then(|body| {
-        serde_json::from_slice(&body).map_err(|error| unavailable(&format!("{name}: not the expected JSON: {error}")))
-    });
+    let read = body.and_then(|body| serde_json::from_slice(&body).map_err(|error| unexpected(name, &error)));
     span.end(read.as_ref().map(drop).map_err(|fault| Failed { kind: fault.code.as_str(), ..Failed::default() }));
     read
 }
@@ -238,6 +236,12 @@ fn reason(error: &reqwest::Error) -> &'static str {
     } else {
         "the connection broke"
     }
+}
+
+/// JSON of another form: where it stands, and never its words, which may be as long as the whole of it.
+pub(super) fn unexpected(name: &str, error: &serde_json::Error) -> Fault {
+    let (line, column) = (error.line(), error.column());
+    unavailable(&format!("{name}: not the expected JSON: line {line}, column {column}"))
 }
 
 pub(super) fn unavailable(reason: &str) -> Fault {

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
-use super::provider::{Provider, Source, unavailable};
+use super::provider::{Provider, Source, unavailable, unexpected};
 use crate::error::Fault;
 
 /// The longest text, in bytes: a column of the store holds 32,000 characters. Entra's list of some eight keys takes 5,000.
@@ -46,8 +46,7 @@ impl Saved {
 
     /// What a text says that was written for the same source, held to the same rules as what Entra answers.
     pub(super) fn read(text: &str, source: &Source) -> Result<(Provider, OffsetDateTime), Fault> {
-        let saved: Self = serde_json::from_str(text)
-            .map_err(|error| unavailable(&format!("saved keys: not the expected JSON: {error}")))?;
+        let saved: Self = serde_json::from_str(text).map_err(|error| unexpected("saved keys", &error))?;
         if saved.source != source.address() {
             return Err(unavailable("saved keys: fetched from another address"));
         }
