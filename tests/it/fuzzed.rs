@@ -1,5 +1,5 @@
-//! What must hold of whatever comes from outside (`tests/fuzz/properties/`), held to every kept input and to seeded ones. Without
-//! nightly and libFuzzer, which find the inputs: `tests/fuzz/README.md`.
+//! What must hold of whatever comes from outside (`tests/fuzz/properties/`), held to every kept input and to seeded
+//! ones. Without nightly and libFuzzer, which find the inputs: `tests/fuzz/README.md`.
 
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -20,7 +20,8 @@ const LENGTH: usize = 4_096;
 /// The properties whose inputs are no text, so that made bytes reach all of them.
 const MADE: [&str; 2] = ["events", "round_trip"];
 
-/// The most that is kept for one target, in files, and the longest of them, in bytes: it is read by people and by `git`.
+/// The most that is kept for one target, in files, and the longest of them, in bytes: it is read by people and by
+/// `git`.
 const KEPT: usize = 250;
 const KEPT_LENGTH: usize = 16 * 1024;
 
@@ -72,7 +73,8 @@ fn every_property_holds_for_values_of_any_shape() {
     }
 }
 
-/// The shortest beginning of an input for which a property does not hold: where bytes end, values are as small as they can be.
+/// The shortest beginning of an input for which a property does not hold: where bytes end, values are as small as they
+/// can be.
 fn shortest(property: Property, mut input: Vec<u8>) -> Vec<u8> {
     while let Some(shorter) = (1..=input.len())
         .rev()

@@ -1,5 +1,5 @@
-//! The answers of the publisher's software: only a status and a reason decide, the reason is one bounded line for a page, and
-//! whatever is no decision is none.
+//! The answers of the publisher's software: only a status and a reason decide, the reason is one bounded line for a
+//! page, and whatever is no decision is none.
 
 use marketplace_fulfillment::command::{Provisioning, decision, provisioning};
 use marketplace_fulfillment::publisher::Answer;

@@ -1,5 +1,5 @@
-//! What browsers carry: nothing that we did not seal is believed, what we sealed comes back as it was, and what is sent to
-//! the browser fits it and shows nothing.
+//! What browsers carry: nothing that we did not seal is believed, what we sealed comes back as it was, and what is sent
+//! to the browser fits it and shows nothing.
 
 use std::sync::LazyLock;
 

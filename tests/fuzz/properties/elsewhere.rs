@@ -1,5 +1,6 @@
-//! The servers of others, as far as a property needs them: Entra's description, keys and tokens, and a marketplace that shows
-//! every subscription alike. One thread on this machine; a key that is made anew in each process, so that none is kept.
+//! The servers of others, as far as a property needs them: Entra's description, keys and tokens, and a marketplace that
+//! shows every subscription alike. One thread on this machine; a key that is made anew in each process, so that none is
+//! kept.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -76,7 +77,7 @@ fn serve(stream: TcpStream) {
     let length = headers
         .iter()
         .filter_map(|line| line.to_ascii_lowercase().strip_prefix("content-length:")?.trim().parse().ok());
-    let length: u64 = length.last().unwrap_or_default();
+    let length: u64 = length.max().unwrap_or_default();
     let _ = std::io::copy(&mut reader.by_ref().take(length), &mut std::io::sink());
     let (status, body) = answer(&path).map_or((404, String::new()), |body| (200, body.to_string()));
     let mut stream = reader.into_inner().into_inner();

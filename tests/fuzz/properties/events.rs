@@ -1,5 +1,5 @@
-//! Any events on any record, at any time: nothing panics, every invariant holds after each, what comes twice changes nothing
-//! the second time, and what does not depend on each other may come in either order.
+//! Any events on any record, at any time: nothing panics, every invariant holds after each, what comes twice changes
+//! nothing the second time, and what does not depend on each other may come in either order.
 
 use arbitrary::{Result, Unstructured};
 use marketplace_fulfillment::subscription::{Applied, Event, Snapshot, Status, Subscription};
@@ -47,7 +47,8 @@ fn looked_at(record: &Subscription, now: OffsetDateTime) {
     let _ = marketplace_fulfillment::deadline::near(record, now);
 }
 
-/// Whether an event says that something is so, and not that somebody did something: attempts are counted, facts are not.
+/// Whether an event says that something is so, and not that somebody did something: attempts are counted, facts are
+/// not.
 fn is_fact(event: &Event, now: OffsetDateTime) -> bool {
     match event {
         Event::Claimed(_)
@@ -75,8 +76,8 @@ fn twice(once: &Subscription, event: &Event, now: OffsetDateTime) {
     }
 }
 
-/// Two events in either order, where the design promises that the order is nothing: two readings of which one outdates the
-/// other, and what concerns different things.
+/// Two events in either order, where the design promises that the order is nothing: two readings of which one outdates
+/// the other, and what concerns different things.
 fn in_either_order(record: &Subscription, one: &Event, other: &Event, now: OffsetDateTime) {
     let after = |first: &Event, second: &Event| {
         let mut record = record.clone();

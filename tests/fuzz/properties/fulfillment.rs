@@ -1,5 +1,5 @@
-//! The marketplace's answers: whatever comes, what is read can be compared, saved and put into addresses; what cannot be
-//! read is told by the name of a field of ours.
+//! The marketplace's answers: whatever comes, what is read can be compared, saved and put into addresses; what cannot
+//! be read is told by the name of a field of ours.
 
 use marketplace_fulfillment::history::Actor;
 use marketplace_fulfillment::marketplace::Operation;
@@ -12,8 +12,12 @@ use super::{NOW, assert_segment, assert_tellable};
 
 pub fn holds(data: &[u8]) {
     let from = Url::parse("https://marketplaceapi.microsoft.com/api/saas/subscriptions").expect("a constant URL");
-    told(wire::subscription(data)).into_iter().for_each(|(id, snapshot)| readable(&id, snapshot));
-    told(wire::resolved(data)).into_iter().for_each(|resolved| readable(&resolved.id, resolved.snapshot));
+    if let Some((id, snapshot)) = told(wire::subscription(data)) {
+        readable(&id, snapshot);
+    }
+    if let Some(resolved) = told(wire::resolved(data)) {
+        readable(&resolved.id, resolved.snapshot);
+    }
     told(wire::operation(data)).iter().for_each(operation);
     told(wire::operations(data)).iter().flatten().for_each(operation);
     for plan in told(wire::plans(data)).into_iter().flatten() {

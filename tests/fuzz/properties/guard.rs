@@ -1,5 +1,5 @@
-//! The guard before the publisher's URLs: what is admitted leads to the public, or to this machine where it is allowed by
-//! name, however it is spelled; and whoever is refused once is refused in every spelling.
+//! The guard before the publisher's URLs: what is admitted leads to the public, or to this machine where it is allowed
+//! by name, however it is spelled; and whoever is refused once is refused in every spelling.
 
 use std::net::IpAddr;
 
@@ -63,6 +63,6 @@ fn addressed(nobody: &Guard, address: IpAddr) {
     // An address that carries another one inside is no way around what that one is.
     if let IpAddr::V4(four) = address {
         assert_eq!(ground(four.to_ipv6_mapped().into()).0, Ground::Never, "{address}");
-        assert_eq!(ground(four.to_ipv6_compatible().into()).0 == Ground::Public, false, "{address}");
+        assert_ne!(ground(four.to_ipv6_compatible().into()).0, Ground::Public, "{address}");
     }
 }

@@ -1,4 +1,5 @@
-//! The answer of a sign-in: with a good signature over any claims, only claims that answer this very question name a person.
+//! The answer of a sign-in: with a good signature over any claims, only claims that answer this very question name a
+//! person.
 
 use std::sync::LazyLock;
 
@@ -17,7 +18,8 @@ static ENTRA: LazyLock<Entra> = LazyLock::new(|| {
     Entra::new(&settings.entra, outbound::client())
 });
 
-/// What follows on a `c` is the claims of a token that is signed as it should be; anything else is the token, as it comes.
+/// What follows on a `c` is the claims of a token that is signed as it should be; anything else is the token, as it
+/// comes.
 pub fn holds(data: &[u8]) {
     let claims = data.strip_prefix(b"c").map(elsewhere::claims);
     let token = match (&claims, text(data)) {

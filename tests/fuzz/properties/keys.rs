@@ -1,4 +1,5 @@
-//! The signing keys that another instance kept: whatever is found in their place, nobody passes whose key is not among them.
+//! The signing keys that another instance kept: whatever is found in their place, nobody passes whose key is not among
+//! them.
 
 use std::sync::LazyLock;
 

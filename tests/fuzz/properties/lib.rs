@@ -1,5 +1,6 @@
-//! What must hold of whatever comes from outside: one property in one file, a function of bytes that panics where it does not
-//! hold. libFuzzer calls them (`targets/`), and the one test binary does, with every kept input and with seeded ones.
+//! What must hold of whatever comes from outside: one property in one file, a function of bytes that panics where it
+//! does not hold. libFuzzer calls them (`targets/`), and the one test binary does, with every kept input and with
+//! seeded ones.
 
 pub mod answer;
 pub mod caller;

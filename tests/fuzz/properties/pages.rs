@@ -9,6 +9,8 @@ use super::{NOW, settings, text};
 
 static PAGES: LazyLock<Pages> = LazyLock::new(|| Pages::new(&settings::read(&[]).expect("good settings").publisher));
 
+type Headers = Vec<(&'static str, String)>;
+
 /// Each line fills one field.
 pub fn holds(data: &[u8]) {
     let Some(text) = text(data) else { return };
@@ -59,7 +61,7 @@ fn pages(text: &str) -> [Reply; 3] {
 }
 
 /// What makes the structure of a page: where elements begin and end, and quotes inside of them.
-fn elements(replies: &[Reply; 3]) -> Vec<(Vec<String>, Vec<(&'static str, String)>)> {
+fn elements(replies: &[Reply; 3]) -> Vec<(Vec<String>, Headers)> {
     let of = |reply: &Reply| {
         let opened = reply.body.split('<').skip(1).map(|rest| rest.split('>').next().unwrap_or_default().to_owned());
         (opened.collect(), reply.headers.clone())

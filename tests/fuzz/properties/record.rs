@@ -56,8 +56,8 @@ fn happens(read: &Subscription, data: &[u8]) {
     }
 }
 
-/// Whether a version of this program could have written it: one duty of each name, one answer to each operation, numbers in
-/// their order.
+/// Whether a version of this program could have written it: one duty of each name, one answer to each operation,
+/// numbers in their order.
 fn is_sound(read: &Subscription) -> bool {
     let numbers: Vec<u64> = read.outbox.announcements.iter().map(|one| one.sequence).collect();
     let in_order = numbers.windows(2).all(|pair| pair[0] < pair[1]);

@@ -1,5 +1,5 @@
-//! Requests to every function, of strangers and of a signed-in buyer, with the records of a day: each has an answer that can be
-//! sent, shows no secret of its request and opens no way elsewhere.
+//! Requests to every function, of strangers and of a signed-in buyer, with the records of a day: each has an answer
+//! that can be sent, shows no secret of its request and opens no way elsewhere.
 
 use std::sync::LazyLock;
 
@@ -59,8 +59,8 @@ static WORDS: LazyLock<Words> = LazyLock::new(|| {
     }
 });
 
-/// `METHOD function/path?query`, headers, an empty line, the body. `$SESSION`, `$FORM1` to `$FORM5` and `$BEARER` stand for
-/// what an input cannot know.
+/// `METHOD function/path?query`, headers, an empty line, the body. `$SESSION`, `$FORM1` to `$FORM5` and `$BEARER` stand
+/// for what an input cannot know.
 pub fn holds(data: &[u8]) {
     let Some(text) = text(data) else { return };
     let (head, body) = text.split_once("\n\n").unwrap_or((text, ""));

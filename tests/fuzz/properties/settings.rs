@@ -1,5 +1,5 @@
-//! Settings, as lines `KEY=value` over the least that is needed: every problem names a key and holds no secret, and what is
-//! taken can be used as it is.
+//! Settings, as lines `KEY=value` over the least that is needed: every problem names a key and holds no secret, and
+//! what is taken can be used as it is.
 
 use std::collections::BTreeMap;
 
