@@ -10,7 +10,6 @@ use crate::duty::Queue;
 use crate::error::{Code, Fault};
 use crate::mishap::{Mishap, Mishaps};
 use crate::subscription::SubscriptionId;
-use crate::words::scrub;
 
 use memory::Queues;
 
@@ -79,9 +78,10 @@ impl Doorbell {
     /// queue, where a person can read it.
     pub fn decode(queue: Queue, message: &[u8]) -> Result<Self, Fault> {
         let bad = |why: String| Fault::new(Code::BadEnvelope, format!("message in {}: {why}", queue.name()));
-        // The words of the error repeat what the message holds, and that may be anything, of any length.
-        let unread = |error: serde_json::Error| bad(scrub(&error.to_string(), &[]));
-        let form: Form = serde_json::from_slice(message).map_err(unread)?;
+        let form: Form = serde_json::from_slice(message).map_err(|error| {
+            // Its own words repeat what stands there, which nobody here wrote.
+            bad(format!("line {}, column {}: not of our form", error.line(), error.column()))
+        })?;
         if form.v != VERSION {
             return Err(bad(format!("form {} is not {VERSION}", form.v)));
         }

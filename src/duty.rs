@@ -382,7 +382,7 @@ impl Duty {
         }
         self.attempts = self.attempts.min(1);
         self.since = now;
-        self.not_before = now + LEASE;
+        self.not_before = now.saturating_add(LEASE);
     }
 
     /// Somebody sets out to ask the publisher's software about what is to be examined, and is alone with it until then.
@@ -397,7 +397,7 @@ impl Duty {
     /// Takes the duty for [`LEASE`].
     pub(crate) fn claim(&mut self, now: OffsetDateTime) {
         self.attempts = self.attempts.saturating_add(1);
-        self.not_before = now + LEASE;
+        self.not_before = now.saturating_add(LEASE);
     }
 
     /// Puts the duty off after an attempt that did not finish it, and fails it past its [`Kind::patience`].
@@ -412,7 +412,7 @@ impl Duty {
             return;
         }
         let wait = backoff(self.attempts, salt).max(after.unwrap_or_default());
-        self.not_before = now + wait.min(BACKOFF_CEILING);
+        self.not_before = now.saturating_add(wait.min(BACKOFF_CEILING));
     }
 
     /// Nobody tries again until somebody asks for it.

@@ -18,7 +18,7 @@ use hyper_util::client::proxy::matcher::Matcher;
 use reqwest::redirect::Policy;
 use url::Url;
 
-pub(crate) use self::retry_after::retry_after;
+pub use self::retry_after::retry_after;
 pub use self::traced::traced;
 use crate::settings::is_loopback;
 

@@ -223,7 +223,7 @@ impl Outbox {
         for text in [&mut announcement.from, &mut announcement.to, &mut announcement.why].into_iter().flatten() {
             cut(text, TEXT_LENGTH);
         }
-        self.sequence += 1;
+        self.sequence = self.sequence.saturating_add(1);
         announcement.sequence = self.sequence;
         self.announcements.push(announcement);
         while self.announcements.len() > KEPT {
@@ -244,7 +244,7 @@ impl Outbox {
     /// Takes back what arrived from this number on, as far as it is still here.
     pub(crate) fn rewind(&mut self, from: u64) {
         if let Some(first) = self.announcements.iter().find(|one| one.sequence >= from) {
-            self.delivered = self.delivered.min(first.sequence - 1);
+            self.delivered = self.delivered.min(first.sequence.saturating_sub(1));
         }
     }
 

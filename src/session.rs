@@ -177,7 +177,7 @@ impl Sessions {
 
     fn open_attempt(&self, state: &str, sealed: &str, now: OffsetDateTime) -> Option<Attempt> {
         let attempt = self.open_value::<AttemptWire>(ATTEMPT_PURPOSE, sealed)?.into_attempt()?;
-        (attempt.state == state && now < attempt.begun_at + ATTEMPT_LIFETIME).then_some(attempt)
+        (attempt.state == state && now < attempt.begun_at.saturating_add(ATTEMPT_LIFETIME)).then_some(attempt)
     }
 
     /// The session of the browser that asks, if it has one that lasts.

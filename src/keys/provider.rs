@@ -10,7 +10,6 @@ use url::Url;
 use crate::error::{Code, Fault};
 use crate::settings::is_loopback;
 use crate::span::{Call, CallOut, Failed};
-use crate::words::scrub;
 
 /// For each of the two documents, connecting and reading. Entra answers in well under a second; a buyer waits for both.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(4);
@@ -239,9 +238,10 @@ fn reason(error: &reqwest::Error) -> &'static str {
     }
 }
 
-/// Says what is wrong with the JSON. The words of the error repeat what stands there, of any length.
+/// JSON of another form: where it stands, and never its words, which may be as long as the whole of it.
 pub(super) fn unexpected(name: &str, error: &serde_json::Error) -> Fault {
-    unavailable(&format!("{name}: not the expected JSON: {}", scrub(&error.to_string(), &[])))
+    let (line, column) = (error.line(), error.column());
+    unavailable(&format!("{name}: not the expected JSON: line {line}, column {column}"))
 }
 
 pub(super) fn unavailable(reason: &str) -> Fault {

@@ -150,7 +150,13 @@ fn list<T: DeserializeOwned>(body: &[u8], name: &str) -> Result<Vec<T>, Unreadab
 
 fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T, Unreadable> {
     let mut json = serde_json::Deserializer::from_slice(body);
-    serde_path_to_error::deserialize(&mut json).map_err(|error| Unreadable::at(error.path().to_string()))
+    serde_path_to_error::deserialize(&mut json).map_err(|error| {
+        if error.inner().is_data() {
+            return Unreadable::at(error.path().to_string());
+        }
+        // No JSON at all. The place may be below a name that nobody here knows, and that says anything.
+        Unreadable::at(".")
+    })
 }
 
 fn decode_value<T: DeserializeOwned>(value: Value) -> Result<T, Unreadable> {

@@ -6,7 +6,7 @@ use time::{Duration, OffsetDateTime};
 
 /// Reads `Retry-After`, in seconds or as a date, up to `limit`. A date is compared with the answer's own `Date`: both
 /// come from the same clock, which ours need not agree with.
-pub(crate) fn retry_after(headers: &HeaderMap, limit: Duration) -> Option<Duration> {
+pub fn retry_after(headers: &HeaderMap, limit: Duration) -> Option<Duration> {
     let value = text(headers, &RETRY_AFTER)?;
     let wait = match value.parse::<u32>() {
         Ok(seconds) => Duration::seconds(i64::from(seconds)),

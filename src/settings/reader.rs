@@ -9,6 +9,9 @@ use crate::snapshot::live_offer;
 /// The one address that need not be a page.
 pub(super) const SUPPORT_URL: &str = "PUBLISHER_SUPPORT_URL";
 
+/// The host name that the platform gave this app.
+const HOSTNAME: &str = "WEBSITE_HOSTNAME";
+
 const MICROSOFT_API: &str = "https://marketplaceapi.microsoft.com/api";
 /// Both hosts appear in production: the second in `@nextLink` and `Operation-Location` (recorded sessions of 2021).
 const MICROSOFT_HOSTS: [&str; 2] = ["marketplaceapi.microsoft.com", "main.prod.marketplaceapi.azure.com"];
@@ -51,7 +54,12 @@ impl Reader<'_> {
             (None, Some(default)) => default.to_owned(),
             (None, None) => self.required(key, "a URL beginning with https://"),
         };
-        match Url::parse(&value) {
+        self.read_url(key, &value)
+    }
+
+    /// The URL that `value` is, which `key` set.
+    fn read_url(&mut self, key: &str, value: &str) -> Url {
+        match Url::parse(value) {
             Ok(url) if is_acceptable(&url) || (url.scheme() == "mailto" && key == SUPPORT_URL) => return url,
             _ if value.is_empty() => {}
             Ok(_) => self.problems.push(format!(
@@ -120,24 +128,30 @@ impl Reader<'_> {
     }
 
     pub(super) fn public_url(&mut self) -> Url {
-        if self.optional("PUBLIC_URL").is_some() {
-            return self.url("PUBLIC_URL", None);
+        const KEY: &str = "PUBLIC_URL";
+        if self.optional(KEY).is_some() {
+            let url = self.url(KEY, None);
+            return self.base(KEY, url);
         }
-        match self.optional("WEBSITE_HOSTNAME") {
-            // `func start` sets a loopback host with its port; Azure sets the app's default host name.
-            Some(host) if host.starts_with("localhost") || host.starts_with("127.") => {
-                self.url("", Some(&format!("http://{host}")))
-            }
-            Some(host) => self.url("", Some(&format!("https://{host}"))),
-            None => {
-                self.problems.push(
-                    "PUBLIC_URL is not set and the platform names no host (WEBSITE_HOSTNAME); it is where browsers \
-                     reach this app, for example https://landing.contoso.com."
-                        .to_owned(),
-                );
-                nowhere()
-            }
+        let Some(host) = self.optional(HOSTNAME) else {
+            self.problems.push(format!(
+                "{KEY} is not set and the platform names no host ({HOSTNAME}); it is where browsers reach this app, for \
+                 example https://landing.contoso.com."
+            ));
+            return nowhere();
+        };
+        // `func start` sets a loopback host with its port; Azure sets the app's default host name.
+        let local = host.starts_with("localhost") || host.starts_with("127.");
+        let url = self.read_url(HOSTNAME, &format!("{}://{host}", if local { "http" } else { "https" }));
+        self.base(HOSTNAME, url)
+    }
+
+    /// An address behind which the paths of our functions are put.
+    fn base(&mut self, key: &str, url: Url) -> Url {
+        if url.query().is_some() || url.fragment().is_some() {
+            self.problems.push(format!("{key} must be an address without a query and without a fragment."));
         }
+        url
     }
 }
 

@@ -90,17 +90,17 @@ impl Subscription {
             return self.noticed(notice, now);
         };
         let examined = self.examined(notice);
-        if self.answer_to(operation).is_some() {
+        if self.answer_to(operation).is_some() || self.is_to_acknowledge(operation) {
             return if examined { Applied::quietly() } else { Applied::Unchanged };
         }
         if self.is_full() {
             return Applied::Refused(Refusal::TooMuchOwed);
         }
+        self.duties.push(Duty::new(Task::Acknowledge { operation: operation.clone(), verdict }, now));
         self.remember(operation, &notice.action, Decision::Given(verdict), now);
         self.tell_decision(notice, wanted, &ruling, now);
         let entry = Entry::new(ruling.by.clone(), Happening::Answered, now).about(told(notice, &ruling));
         self.history.note(entry.because(ruling.why));
-        self.duties.push(Duty::new(Task::Acknowledge { operation: operation.clone(), verdict }, now));
         Applied::ringing(Kind::Acknowledge)
     }
 
@@ -138,9 +138,16 @@ impl Subscription {
     fn remember(&mut self, operation: &OperationId, action: &str, decision: Decision, now: OffsetDateTime) {
         let (operation, action) = (operation.clone(), Some(action.to_owned()));
         self.answered.push(Answered { operation, action, decision, at: now, opaque: Opaque::default() });
-        if self.answered.len() > ANSWERED {
-            self.answered.remove(0);
+        // What is still to be told to Microsoft is not forgotten: a repeated webhook would be answered otherwise.
+        let told = self.answered.iter().position(|answered| !self.is_to_acknowledge(&answered.operation));
+        if let Some(oldest) = told.filter(|_| self.answered.len() > ANSWERED) {
+            self.answered.remove(oldest);
         }
+    }
+
+    /// Whether our answer to an operation has not arrived yet.
+    fn is_to_acknowledge(&self, operation: &OperationId) -> bool {
+        self.duty(DutyId { kind: Kind::Acknowledge, operation: Some(operation.clone()) }).is_some()
     }
 }
 

@@ -388,10 +388,14 @@ async fn nothing_is_proven_while_the_keys_cannot_be_had() {
     };
     let keys = issuer.answers.lock().unwrap().keys.clone();
     let elsewhere = format!("{}/keys", issuer.url);
-    let cases: [(&str, Spoil); 6] = [
+    let cases: [(&str, Spoil); 7] = [
         ("OpenID configuration: Entra answers 503", Box::new(|answers| answers.discovery_status = 503)),
         ("key list: Entra answers 404", Box::new(|answers| answers.keys_status = 404)),
-        ("key list: not the expected JSON: EOF", Box::new(|answers| answers.keys.truncate(20))),
+        ("key list: not the expected JSON: line 1, column 20", Box::new(|answers| answers.keys.truncate(20))),
+        (
+            "key list: not the expected JSON: line 1, column ",
+            Box::new(|answers| answers.keys = json!({ "keys": "word ".repeat(1_000) }).to_string()),
+        ),
         ("key list: larger than 262144 bytes", Box::new(|answers| answers.keys.push_str(&" ".repeat(256 * 1024)))),
         ("the key list holds no RSA key for signatures", Box::new(|answers| answers.keys = key_list(&[]))),
         (
@@ -408,6 +412,7 @@ async fn nothing_is_proven_while_the_keys_cannot_be_had() {
         let fault = refusal(&entra, &token, NOW).await;
         assert_unavailable(&fault);
         assert!(fault.private.starts_with(reason), "{} is not {reason}", fault.private);
+        assert!(fault.private.len() < 80, "{} repeats what Entra said", fault.private);
         issuer.change(good);
         issuer.change(|answers| answers.keys.clone_from(&keys));
         entra.verify(&token, NONCE, NOW).await.expect("without any key, the next person's try is a try");

@@ -17,6 +17,7 @@ mod entitlement;
 mod entra;
 mod events;
 mod fulfillment;
+mod fuzzed;
 mod handoff;
 mod host;
 mod identity;

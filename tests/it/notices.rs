@@ -93,6 +93,26 @@ fn what_a_notice_means() {
     assert!(matches!(event, Event::Noticed(_)), "Microsoft knows no such operation: {event:?}");
 }
 
+/// A record remembers so many answers. One that Microsoft has not taken yet is not among those that go.
+#[test]
+fn an_answer_that_is_still_owed_is_not_forgotten_and_not_given_twice() {
+    let mut record = known_as("Subscribed");
+    record.apply(decided("op-owed", Verdict::Failure), NOW);
+    for number in 0..=ANSWERED {
+        record.apply(Event::Noticed(notice(&format!("op-{number}"), "Renew")), NOW);
+    }
+    assert_eq!(record.answered.len(), ANSWERED);
+    let answer = record.answer_to(&operation_id("op-owed")).map(|answered| answered.decision.clone());
+    assert_eq!(answer, Some(Decision::Given(Verdict::Failure)));
+    assert!(record.answer_to(&operation_id("op-0")).is_none(), "the oldest that needs nothing any more went");
+
+    // Also where an earlier release forgot it.
+    record.answered.clear();
+    let before = record.clone();
+    assert_eq!(record.apply(decided("op-owed", Verdict::Success), NOW), Applied::Unchanged);
+    assert_eq!(record, before);
+}
+
 /// What the operation shows, the plan that was read beside it, and whether that reading is the older one.
 #[test]
 fn a_change_between_two_readings_is_seen() {

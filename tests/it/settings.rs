@@ -98,6 +98,8 @@ fn one_wrong_setting_is_one_sentence() {
         ("PUBLIC_URL", "landing.contoso.example", "not a URL"),
         ("PUBLIC_URL", "http://landing.contoso.example", "must begin with https://"),
         ("PUBLIC_URL", "mailto:a@b.example", "must begin with https://"),
+        ("PUBLIC_URL", "https://landing.contoso.example/?a=b", "without a query"),
+        ("PUBLIC_URL", "https://landing.contoso.example/#a", "without a fragment"),
         ("MARKETPLACE_API_URL", "http://10.0.0.1/api", "must begin with https://"),
         ("ENTRA_AUTHORITY_URL", "ftp://x", "must begin with https://"),
         ("PUBLISHER_NAME", " ", "buyers know you"),
@@ -297,6 +299,13 @@ fn the_platform_names_the_public_url_where_nobody_set_it() {
         settings.remove("PUBLIC_URL");
         settings.insert("WEBSITE_HOSTNAME", host);
         assert_eq!(read(&settings).unwrap().public_url.as_str(), url);
+    }
+    for host in ["two words", "localhost:port", "127.0.0.1.example", "contoso.example/#a"] {
+        let mut settings = good();
+        settings.remove("PUBLIC_URL");
+        settings.insert("WEBSITE_HOSTNAME", host);
+        let problems = read(&settings).expect_err(host).0;
+        assert!(problems.len() == 1 && problems[0].starts_with("WEBSITE_HOSTNAME "), "{host}: {problems:?}");
     }
 }
 

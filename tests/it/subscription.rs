@@ -395,6 +395,30 @@ fn ids_are_held_to_what_keys_and_urls_can_carry() {
     }
 }
 
+/// The rules are total: the last moment and the last number there are have an answer too.
+#[test]
+fn the_ends_of_time_and_of_numbers_are_no_exception() {
+    let last = datetime!(9999-12-31 23:59:59.999_999_999 UTC);
+    let duty = || Kind::Activate.into();
+    for event in [Event::Claimed(duty()), Event::Deferred { duty: duty(), why: "why".to_owned(), after: None }] {
+        let mut subscription = owing("PendingFulfillmentStart");
+        subscription.duties[0].since = last;
+        assert_eq!(applied_word(&subscription.apply(event, last)), "changed");
+        assert_eq!(subscription.due(), Some(last));
+    }
+    let mut provisioned = owing("PendingFulfillmentStart");
+    provisioned.apply(Event::Provisioned, last);
+    assert_eq!(provisioned.due(), Some(last));
+
+    let mut told = known_as("Subscribed");
+    told.outbox.sequence = u64::MAX;
+    told.apply(Event::Repaired { why: "why".to_owned() }, NOW);
+    assert_eq!(told.outbox.sequence, u64::MAX);
+    told.outbox.announcements[0].sequence = 0;
+    told.apply(Event::Replayed { from: 0, by: Actor::Publisher }, NOW);
+    assert_eq!(told.outbox.delivered, 0);
+}
+
 #[test]
 fn an_error_text_on_a_duty_is_bounded() {
     let mut subscription = owing("PendingFulfillmentStart");

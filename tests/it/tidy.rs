@@ -231,7 +231,12 @@ fn read(path: &str) -> String {
 
 #[track_caller]
 fn hold(rules: &[Rule]) {
-    let sources = Source::tree(&root(), "src");
+    hold_in("src", rules);
+}
+
+#[track_caller]
+fn hold_in(folder: &str, rules: &[Rule]) {
+    let sources = Source::tree(&root(), folder);
     let breaches: Vec<String> = rules.iter().flat_map(|rule| rule(&sources)).collect();
     assert!(breaches.is_empty(), "\n{}\n", breaches.join("\n"));
 }
@@ -263,6 +268,15 @@ fn no_unfinished_work_is_in_the_source() {
 #[test]
 fn every_limit_says_why() {
     hold(&[limits_give_their_reason]);
+}
+
+/// Properties promise something to the reader as well.
+#[test]
+fn what_is_fuzzed_is_as_short_and_as_finished_as_the_source() {
+    let rules: [Rule; 3] = [files_and_functions_are_short, nothing_is_left_over, limits_give_their_reason];
+    for folder in ["tests/fuzz/properties", "tests/fuzz/targets"] {
+        hold_in(folder, &rules);
+    }
 }
 
 #[test]

@@ -332,6 +332,19 @@ fn operations_are_read_in_all_their_vocabularies() {
     assert_eq!(wire::operation(&bytes(&body)).unwrap_err().field, "status");
 }
 
+/// Names of fields are Microsoft's to choose, too: one that nobody here knows may be somebody's address.
+#[test]
+fn what_is_no_json_is_told_without_a_name_from_it() {
+    for body in [
+        r#"{"id":"a","ada@contoso.example":"#,
+        r#"{"ada@contoso.example":[1,}]}"#,
+        r#"{"x":{"ada@contoso.example":01}}"#,
+    ] {
+        let error = wire::subscription(body.as_bytes()).unwrap_err();
+        assert_eq!(error.to_string(), "the answer's body is not the JSON that was expected", "{body}");
+    }
+}
+
 #[test]
 fn every_action_keeps_its_word() {
     let words = ["ChangePlan", "ChangeQuantity", "Suspend", "Reinstate", "Renew", "Unsubscribe", "Subscribe", "New"];

@@ -55,6 +55,24 @@ async fn a_bell_rings_when_its_duty_is_due_and_not_before() {
     assert_eq!(used.bodies().await.len(), 2, "a long delay is cut short, and the message is still alive");
 }
 
+/// Somebody else may write into the queue, and the refusal goes to the log.
+#[test]
+fn what_is_no_bell_is_told_by_its_place_and_not_by_its_words() {
+    let long = "secret".repeat(1_000);
+    let messages = [
+        format!(r#"{{"v":"{long}","subscription":"one"}}"#),
+        format!(r#"{{"v":1,"subscription":"{long}"}}"#),
+        format!(r#""{long}""#),
+        format!("{long}{{"),
+    ];
+    for message in messages {
+        let fault = Doorbell::decode(Queue::Activations, message.as_bytes()).expect_err("no bell");
+        assert_eq!(fault.code, Code::BadEnvelope);
+        assert!(fault.private.starts_with("message in activations: "), "{}", fault.private);
+        assert!(!fault.private.contains("secret") && fault.private.len() < 100, "{}", fault.private);
+    }
+}
+
 #[tokio::test]
 async fn a_received_message_comes_back_unless_it_is_deleted() {
     let used = Used::new().await;
