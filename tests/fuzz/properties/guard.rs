@@ -16,6 +16,11 @@ pub fn holds(data: &[u8]) {
         addressed(&nobody, address);
     }
     let Ok(url) = Url::parse(address) else { return };
+    match url.host() {
+        Some(Host::Ipv4(address)) => addressed(&nobody, address.into()),
+        Some(Host::Ipv6(address)) => addressed(&nobody, address.into()),
+        Some(Host::Domain(_)) | None => {}
+    }
     admitted(&nobody, &url, false);
     let allowed: Vec<String> = allowed.split(',').map(str::to_owned).collect();
     match Guard::new(&allowed) {
