@@ -27,6 +27,15 @@ pub(crate) const ABANDONED: &str = "cancelled";
 tokio::task_local! {
     /// The span of the invocation for which this task works.
     static CURRENT: TraceContext;
+
+    /// Set while each success is one of very many.
+    static SPARING: ();
+}
+
+/// Does work of which a success is no news: there are as many as there are subscriptions, every hour, and lines cost more
+/// than what they tell of. Only debug tells of these; what fails has its line as ever.
+pub(crate) fn sparing<F: Future>(work: F) -> impl Future<Output = F::Output> {
+    SPARING.scope((), work)
 }
 
 /// What work belongs to: the invocation under whose name it logs, and whose children its calls are.
@@ -202,6 +211,7 @@ impl CallOut {
             };
         }
         match failed {
+            None if SPARING.try_with(|()| ()).is_ok() => line!(debug, "{whom} answered {operation}."),
             None => line!(info, "{whom} answered {operation}."),
             Some(Failed { expected: true, .. }) => line!(info, "{whom} answered {operation}."),
             Some(_) => line!(warn, "{whom} did not answer {operation}."),

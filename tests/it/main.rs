@@ -6,6 +6,7 @@ mod actions;
 mod activate;
 mod azurite;
 mod browser;
+mod budgets;
 mod caller;
 mod conformance;
 mod connecting;

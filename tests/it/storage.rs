@@ -2,7 +2,7 @@
 
 mod bell;
 mod identity;
-mod proxy;
+pub(crate) mod proxy;
 mod refusals;
 mod settings;
 mod store;

@@ -129,6 +129,11 @@ impl World {
         Self::start(Setup { storage: Some(azurite::account().connection_string()), ..Setup::default() }).await
     }
 
+    /// A world with these settings on this storage account.
+    pub(crate) async fn on(storage: String, settings: &[(&str, &str)]) -> Self {
+        Self::start(Setup { settings, storage: Some(storage), ..Setup::default() }).await
+    }
+
     /// A world whose handler is a process of its own, on real storage.
     pub(crate) async fn of_process() -> Self {
         let (storage, watch) = (Some(azurite::account().connection_string()), Some(Wristwatch::new(START)));

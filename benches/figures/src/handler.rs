@@ -2,10 +2,11 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
-
-use crate::Program;
 
 /// How long a handler may take for its first answer before it counts as broken.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -13,15 +14,34 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// How long to wait between two attempts to connect: far below what is measured.
 const PAUSE: Duration = Duration::from_micros(50);
 
+/// How much of the log is read at a time, in bytes.
+const LOG_PART: usize = 64 * 1024;
+
+/// Linux tells the time of a process in hundredths of a second.
+const TICKS: f64 = 100.0;
+
+/// Something to measure: a program and how it is started.
+#[derive(Clone)]
+pub struct Program {
+    /// Where it is.
+    pub path: PathBuf,
+    /// What it is told.
+    pub arguments: Vec<String>,
+    /// The settings that it needs.
+    pub environment: Vec<(String, String)>,
+}
+
 /// A running handler; dropping it kills it.
 pub struct Handler {
     child: Child,
     port: u16,
     started: Instant,
+    logged: Arc<AtomicU64>,
 }
 
 impl Handler {
-    /// Starts the program on a free port, with nothing in its environment but its settings.
+    /// Starts the program on a free port, with nothing in its environment but its settings. Its log is read, as the
+    /// host reads it.
     pub fn start(program: &Program) -> Result<Self, String> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(|error| error.to_string())?;
         let port = listener.local_addr().map_err(|error| error.to_string())?.port();
@@ -29,10 +49,27 @@ impl Handler {
         let mut command = Command::new(&program.path);
         command.args(&program.arguments).env_clear().envs(program.environment.iter().cloned());
         command.env("FUNCTIONS_CUSTOMHANDLER_PORT", port.to_string());
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::inherit());
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit());
         let started = Instant::now();
-        let child = command.spawn().map_err(|error| format!("{}: {error}", program.path.display()))?;
-        Ok(Self { child, port, started })
+        let mut child = command.spawn().map_err(|error| format!("{}: {error}", program.path.display()))?;
+        let logged = Arc::<AtomicU64>::default();
+        if let Some(mut log) = child.stdout.take() {
+            let logged = logged.clone();
+            std::thread::spawn(move || {
+                let mut part = vec![0; LOG_PART];
+                while let Ok(length @ 1..) = log.read(&mut part) {
+                    logged.fetch_add(length as u64, Ordering::Relaxed);
+                }
+            });
+        }
+        Ok(Self { child, port, started, logged })
+    }
+
+    /// Starts the program and waits until it answers.
+    pub fn ready(program: &Program) -> Result<Self, String> {
+        let mut handler = Self::start(program)?;
+        handler.first_answer("/")?;
+        Ok(handler)
     }
 
     /// The time from the start of the process to the first byte of its answer.
@@ -65,14 +102,46 @@ impl Handler {
         Err(format!("the handler did not listen within {PATIENCE:?}"))
     }
 
+    /// An address of it.
+    pub fn url(&self, path: &str) -> String {
+        format!("http://127.0.0.1:{}{path}", self.port)
+    }
+
+    /// How much it has logged so far, in bytes.
+    pub fn logged_bytes(&self) -> u64 {
+        self.logged.load(Ordering::Relaxed)
+    }
+
     /// Its memory that is in RAM, as Linux counts it.
     pub fn resident_bytes(&self) -> Result<u64, String> {
-        let path = format!("/proc/{}/status", self.child.id());
-        let status = std::fs::read_to_string(&path).map_err(|error| format!("{path}: {error}"))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        self.memory("VmRSS:")
+    }
+
+    /// The most that it ever had in RAM.
+    pub fn peak_bytes(&self) -> Result<u64, String> {
+        self.memory("VmHWM:")
+    }
+
+    fn memory(&self, what: &str) -> Result<u64, String> {
+        let status = self.about("status")?;
+        let line = status.lines().find_map(|line| line.strip_prefix(what));
         let kibibytes =
             line.and_then(|line| line.trim().strip_suffix(" kB")).and_then(|number| number.parse::<u64>().ok());
-        kibibytes.map(|kibibytes| kibibytes * 1024).ok_or_else(|| format!("{path} has no VmRSS"))
+        kibibytes.map(|kibibytes| kibibytes * 1024).ok_or_else(|| format!("no {what}"))
+    }
+
+    /// The time that processors have worked for it so far, in seconds.
+    pub fn processor_seconds(&self) -> Result<f64, String> {
+        let stat = self.about("stat")?;
+        // The second field is a name in brackets, which may hold anything.
+        let after = stat.rsplit(')').next().unwrap_or_default();
+        let ticks = after.split_whitespace().skip(11).take(2).map(|ticks| ticks.parse::<f64>().unwrap_or_default());
+        Ok(ticks.sum::<f64>() / TICKS)
+    }
+
+    fn about(&self, file: &str) -> Result<String, String> {
+        let path = format!("/proc/{}/{file}", self.child.id());
+        std::fs::read_to_string(&path).map_err(|error| format!("{path}: {error}"))
     }
 }
 

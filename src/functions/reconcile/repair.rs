@@ -7,6 +7,7 @@ use crate::difference::{differences, is_awaited, reason};
 use crate::error::{Code, Fault};
 use crate::history::Actor;
 use crate::marketplace::{CallError, CallErrorKind};
+use crate::span;
 use crate::store::{StoreError, Stored};
 use crate::subscription::{Applied, Event, Snapshot, Subscription, SubscriptionId};
 
@@ -61,7 +62,7 @@ impl Repair<'_> {
 
     async fn look(&self, id: &SubscriptionId, hint: Option<&Snapshot>) -> Result<Found, Fault> {
         for _ in 0..SAVE_TRIES {
-            let stored = self.app.store.load(id).await?;
+            let stored = span::sparing(self.app.store.load(id)).await?;
             if let (Some(hint), Some(stored)) = (hint, &stored)
                 && differences(&stored.subscription.known, hint).is_empty()
             {

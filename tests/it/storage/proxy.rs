@@ -12,7 +12,7 @@ use crate::azurite;
 
 /// What becomes of one request.
 #[derive(Clone, Debug)]
-pub(super) enum Mischief {
+pub(crate) enum Mischief {
     /// Nothing out of the ordinary.
     None,
     /// It is done, and the connection breaks before the answer.
@@ -29,13 +29,13 @@ pub(super) enum Mischief {
 
 /// Which service the proxy stands before.
 #[derive(Clone, Copy)]
-pub(super) enum Before {
+pub(crate) enum Before {
     Queues = 1,
     Tables = 2,
 }
 
 /// Listens on a port of its own until it is dropped.
-pub(super) struct Proxy {
+pub(crate) struct Proxy {
     before: Before,
     port: u16,
     behind: [u16; 3],
@@ -62,7 +62,7 @@ pub(super) fn refusal(status: u16, code: &str) -> Mischief {
 }
 
 impl Proxy {
-    pub(super) async fn new(account: &azurite::Account, before: Before) -> Self {
+    pub(crate) async fn new(account: &azurite::Account, before: Before) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let (plan, behind) = (Arc::<Mutex<Plan>>::default(), account.ports);
@@ -79,14 +79,14 @@ impl Proxy {
     }
 
     /// The ports of the account's services, with the proxy's in place of the one behind it.
-    pub(super) fn ports(&self) -> [u16; 3] {
+    pub(crate) fn ports(&self) -> [u16; 3] {
         let mut ports = self.behind;
         ports[self.before as usize] = self.port;
         ports
     }
 
     /// What becomes of the next requests, and nothing of those after them.
-    pub(super) fn plan(&self, next: impl IntoIterator<Item = Mischief>) {
+    pub(crate) fn plan(&self, next: impl IntoIterator<Item = Mischief>) {
         let mut plan = self.plan.lock().unwrap();
         (plan.next, plan.afterwards) = (next.into_iter().collect(), None);
         plan.seen.clear();
@@ -99,7 +99,7 @@ impl Proxy {
     }
 
     /// The first lines of the requests since the last plan.
-    pub(super) fn seen(&self) -> Vec<String> {
+    pub(crate) fn seen(&self) -> Vec<String> {
         self.plan.lock().unwrap().seen.clone()
     }
 }
