@@ -42,7 +42,7 @@ impl Counted {
         let [blobs, ..] = account.ports;
         let ports = [blobs, queues.ports()[Before::Queues as usize], tables.ports()[Before::Tables as usize]];
         let counted = azurite::Account { ports, ..account };
-        let world = World::on(counted.connection_string(), settings).await;
+        let world = Box::pin(World::on(counted.connection_string(), settings)).await;
         world.dev.simulator.pause_webhooks(true);
         world.faults(json!({ "activationLag": "PT0S" })).await;
         Self { world, tables, queues, rows: Vec::new() }
@@ -66,7 +66,7 @@ impl Counted {
     }
 
     async fn step<T>(&mut self, name: &str, step: impl AsyncFnOnce(&World) -> T) -> T {
-        let (done, cost) = self.cost(step(&self.world)).await;
+        let (done, cost) = self.cost(Box::pin(step(&self.world))).await;
         self.rows.push((name.to_owned(), cost));
         done
     }
@@ -89,22 +89,23 @@ async fn webhook(world: &World, body: &Value) -> (u16, Answer) {
         headers: vec![("authorization".to_owned(), format!("Bearer {token}"))],
         body: Bytes::from(body.to_string()),
     };
-    let (answer, _) = functions::answer(&world.dev.app, Function::Webhook, &request, world.now()).await;
+    let (answer, _) = Box::pin(functions::answer(&world.dev.app, Function::Webhook, &request, world.now())).await;
     (answer.reply.status, answer)
 }
 
 async fn afterwards(world: &World, answer: Answer) {
     for then in answer.then {
-        functions::follow_up(&world.dev.app, then).await.unwrap();
+        Box::pin(functions::follow_up(&world.dev.app, then)).await.unwrap();
     }
 }
 
 async fn bell(world: &World, queue: Queue, id: &SubscriptionId) {
-    functions::discharge(&world.dev.app, &Doorbell { queue, subscription: id.clone() }).await.unwrap();
+    let doorbell = Doorbell { queue, subscription: id.clone() };
+    Box::pin(functions::discharge(&world.dev.app, &doorbell)).await.unwrap();
 }
 
 async fn timer(world: &World, function: Function) {
-    functions::triggered(&world.dev.app, function, b"{\"Data\":{}}", world.now()).await.unwrap();
+    Box::pin(functions::triggered(&world.dev.app, function, b"{\"Data\":{}}", world.now())).await.unwrap();
 }
 
 /// A customer buys and confirms, and everybody looks.
@@ -188,8 +189,8 @@ async fn every_step_costs_what_the_document_says() {
     told_of.step("sweep with nothing due, where news is told", async |world| timer(world, Function::Sweep).await).await;
 
     let rows: Vec<_> = counted.rows.into_iter().chain(told_of.rows).collect();
-    let table: String =
-        rows.iter().map(|(name, cost)| format!("| {name} | {} |\n", cost.map(|n| n.to_string()).join(" | "))).collect();
+    let lines = rows.iter().map(|(name, cost)| format!("| {name} | {} |", cost.map(|n| n.to_string()).join(" | ")));
+    let table = lines.collect::<Vec<_>>().join("\n");
     assert_eq!(rows, documented(), "docs/scale.md has other counts:\n{table}");
 }
 
