@@ -1,7 +1,8 @@
 //! The discharge protocol under everything that can befall it: claims, lost races, failures and deaths at every step.
 
+use marketplace_fulfillment::app::{Attempt, Otherwise};
 use marketplace_fulfillment::bell::Doorbell;
-use marketplace_fulfillment::duty::{Kind, Queue};
+use marketplace_fulfillment::duty::{Kind, LEASE, Queue};
 use marketplace_fulfillment::functions;
 use marketplace_fulfillment::history::Happening;
 use marketplace_fulfillment::mishap::Mishap;
@@ -139,6 +140,31 @@ async fn of_two_claimants_one_works() {
     world.simulator("POST", "/simulator/clock", &json!({ "advance": "PT10M" })).await;
     assert_eq!(world.calls(&purchase.id, "activate").await, 1);
     world.assert_silence().await;
+}
+
+#[tokio::test]
+async fn whoever_lost_the_claim_records_nothing_of_its_attempt() {
+    story(async |world| {
+        let purchase = world.silver().await;
+        world.faults(json!({ "rules": [{ "operation": "activate", "times": 1, "answer": "503" }] })).await;
+        world.confirmed(&purchase).await;
+        // Nobody else comes: the bell is lost.
+        world.dev.account.clear("activations").await.unwrap();
+        let app = &world.dev.app;
+        let mut claims = Vec::new();
+        for _ in 0..2 {
+            world.advance(LEASE + Duration::SECOND);
+            claims.push(app.claim(&purchase.id, Queue::Activations).await.unwrap().expect("due, or its lease is over"));
+        }
+        for (claim, name) in claims.into_iter().zip(["first", "second"]).rev() {
+            let otherwise = Otherwise::Wait { why: name.to_owned(), after: None };
+            app.settle(claim, Attempt::in_vain(otherwise)).await.unwrap();
+        }
+        let record = world.record(&purchase.id).await.unwrap();
+        let duty = record.duty(Kind::Activate).unwrap();
+        assert_eq!((duty.last_error.as_deref(), duty.attempts), (Some("second"), 3), "{duty:?}");
+    })
+    .await;
 }
 
 /// Two snapshots cannot be put in order: whoever lost a race asks Microsoft once more.
