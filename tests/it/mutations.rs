@@ -25,7 +25,7 @@ fn every_fault_says_what_is_wrong_and_what_catches_it() {
         let by = rest.strip_prefix("Caught by: ").and_then(|rest| rest.lines().next()).unwrap_or_default();
         let named = match by.split_once(' ') {
             Some(("seed", seed)) => seed.parse::<u64>().is_ok(),
-            Some(("test", test)) => test.contains("::"),
+            Some(("test", name)) => name.contains("::"),
             _ => false,
         };
         assert!(named, "{}: a seed or a test, not: {by}", patch.display());
