@@ -133,13 +133,19 @@ async fn answer(simulator: &Simulator, request: Request) -> Reply {
         _ => {}
     }
     stand(simulator, &face, &request).await;
-    let rule = strike(simulator, &face, &request);
-    let done = rule.as_ref().is_none_or(|rule| rule.effect == Effect::Done);
-    let reply = done.then(|| plain(simulator, &face, &request));
+    let answered = match strike(simulator, &face, &request) {
+        None => Ok(plain(simulator, &face, &request)),
+        Some(rule) => {
+            if rule.effect == Effect::Done {
+                plain(simulator, &face, &request);
+            }
+            Err(rule)
+        }
+    };
     stand(simulator, &face, &request).await;
-    match (rule, reply) {
-        (None, Some(reply)) => reply,
-        (rule, _) => spoilt(&rule.expect("nothing else keeps a call from its answer")).await,
+    match answered {
+        Ok(reply) => reply,
+        Err(rule) => spoilt(&rule).await,
     }
 }
 

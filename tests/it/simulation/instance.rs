@@ -35,9 +35,9 @@ impl Stage {
     pub(super) fn die(&mut self, number: usize) {
         self.note(format!("instance {number} dies"));
         self.instances.retain(|instance| instance.number != number);
-        let (dead, alive) = std::mem::take(&mut self.tasks).into_iter().partition(|task| task.instance == number);
+        let tasks = std::mem::take(&mut self.tasks).into_iter();
+        let (dead, alive): (Vec<Task>, _) = tasks.partition(|task| task.instance == number);
         self.tasks = alive;
-        let dead: Vec<Task> = dead;
         for task in dead {
             self.note(format!("died: {}", task.name));
             task.abort.abort();

@@ -387,7 +387,7 @@ impl Stage {
                     self.queues.postpone(name, &message.id, &message.receipt, REDELIVERY);
                 }
             }
-            Work::Nothing => {}
+            Work::Pass | Work::Nothing => {}
         }
     }
 
@@ -470,7 +470,7 @@ impl Stage {
     pub(super) fn reconcile(&mut self) {
         self.note("---- reconciliation");
         self.some_instance();
-        self.start("reconcile", Work::Nothing, |app, _| task::reconcile(app));
+        self.start("reconcile", Work::Pass, |app, _| task::reconcile(app));
     }
 
     /// The subscriptions that webhooks told of in vain.

@@ -36,7 +36,9 @@ pub(super) enum Work {
     Request { function: Function, request: Request, reply: Option<oneshot::Sender<Reply>> },
     /// A message is deleted, or comes again.
     Bell { queue: Queue, message: Message },
-    /// A timer, or work after an answer.
+    /// A pass of the reconciliation, which looks at several records side by side.
+    Pass,
+    /// The sweep, or work after an answer.
     Nothing,
 }
 
@@ -111,10 +113,10 @@ impl Task {
         assert!(step != "ring" || saved, "{} rings before it has saved", self.name);
     }
 
-    /// Whether it has asked Microsoft since it loaded the record. A pass loads and asks for several at a time.
+    /// Whether it has asked Microsoft since it loaded the record; of a pass its steps do not tell.
     pub(super) fn reads_afresh(&self) -> bool {
         let last = |step: &str| self.seen.iter().rposition(|seen| *seen == step);
-        self.name.contains("reconcile") || last("get-subscription") > last("load")
+        matches!(self.work, Work::Pass) || last("get-subscription") > last("load")
     }
 
     /// Whether Microsoft waits for its answer.
